@@ -1,0 +1,111 @@
+"""What an explanation is made of: plain, immutable, comparable data without model or torch.
+
+Relevances are raw (the units of the score, usually a logit); normalisation belongs to
+the renderers.  The account closes as
+
+    score = sum(token relevances) + sum(entries) + gap,      gap = 0 up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as the model saw it.
+
+    ``start`` and ``end`` are character offsets into the raw text of its ``segment`` (0: the
+    text, 1: its pair); None for tokens that stand for no text (special tokens).
+    ``word`` is the index into ``words``, or None.
+    """
+
+    text: str
+    id: int
+    relevance: float
+    start: int | None = None
+    end: int | None = None
+    word: int | None = None
+    segment: int = 0
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the raw text: ``texts[segment][start:end] == text``; relevance is the sum of its tokens."""
+
+    text: str
+    start: int
+    end: int
+    relevance: float
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """What was explained: ``score`` in the model's units, ``probability`` if the head defines one.
+
+    ``index`` is the class index; None for targets that are no single class (a contrast).
+    """
+
+    label: str
+    index: int | None
+    score: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The ledger of one sample, as plain numbers (see :mod:`lxt_like.ledger` for the causes)."""
+
+    score: float
+    inputs: float
+    entries: Mapping[str, float] = field(default_factory=dict)
+    unruled: float = 0.0
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "entries", MappingProxyType(dict(self.entries)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Account):
+            return NotImplemented
+        return (self.score, self.inputs, dict(self.entries), self.unruled, self.gap) == (
+            other.score,
+            other.inputs,
+            dict(other.entries),
+            other.unruled,
+            other.gap,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.score, self.inputs, tuple(sorted(self.entries.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class TextData:
+    """One explained text.
+
+    ``texts`` holds the raw text, or the raw text and its pair.  ``words`` and ``tokens`` are
+    in reading order.  ``notes`` are sentences the reader must see (truncation, no words...).
+    """
+
+    texts: tuple[str, ...]
+    target: TargetInfo
+    words: tuple[Word, ...]
+    tokens: tuple[Token, ...]
+    account: Account | None = None
+    model: str = ""
+    composite: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return self.texts[0]
+
+    @property
+    def special(self) -> float:
+        """Relevance of the tokens that belong to no word (special tokens)."""
+        return float(sum(t.relevance for t in self.tokens if t.word is None))
