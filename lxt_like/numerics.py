@@ -1,0 +1,60 @@
+"""Sign- and dtype-aware stabilizers, ratios and sums."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Smallest stabilizer that is no rounding noise, per dtype: 1e-10 is zero in fp16.
+_EPS = {
+    torch.float64: 1e-12,
+    torch.float32: 1e-7,
+    torch.bfloat16: 1e-6,
+    torch.float16: 1e-6,
+}
+
+
+def default_eps(dtype: torch.dtype) -> float:
+    """The smallest sensible stabilizer for ``dtype``."""
+    return _EPS.get(dtype, 1e-7)
+
+
+def stabilize(z: Tensor, eps: float) -> Tensor:
+    """``z + eps * sign(z)`` with sign(0) = +1; the sign bit of -0.0 counts as +."""
+    return torch.where(z < 0, z - eps, z + eps)
+
+
+def upcast(x: Tensor) -> Tensor:
+    """``x`` in at least float32 (float64 stays)."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:
+    """``y / x`` with ``limit`` where x is 0; computed in float32 or better, returned in x's dtype.
+
+    For ``y = f(x)`` with f(0) = 0 and f accurate near 0 nothing cancels.
+    """
+    wide = upcast(x)
+    out = upcast(y) / wide
+    return out.masked_fill_(wide == 0, limit).to(x.dtype)
+
+
+def inner(value: Tensor, grad: Tensor) -> float:
+    """The relevance ``sum(value * grad)`` in float64; ``Re(conj(z) * grad)`` for complex tensors.
+
+    A zero gradient carries nothing, whatever the value: a score masked with -inf counts 0.
+    """
+    if value.is_complex() or grad.is_complex():
+        value, grad = value.to(torch.complex128), grad.to(torch.complex128)
+        product = (value.conj() * grad).real
+    else:
+        product = value.double() * grad.double()
+    total = float(product.sum())
+    if total != total or total in (float("inf"), float("-inf")):
+        total = float(product.masked_fill(grad == 0, 0.0).sum())
+    return total
+
+
+def sum_to(x: Tensor, shape: torch.Size) -> Tensor:
+    """Sum ``x`` over the dimensions that broadcasting from ``shape`` added or stretched."""
+    return x if x.shape == shape else x.sum_to_size(shape)

@@ -1,0 +1,177 @@
+"""The rule for activation functions, and what it needs to know of each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..numerics import inner, ratio, upcast
+from .base import Book, Rule, RuleFunction
+
+Unary = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the identity rule needs of f: f(0), the slope at 0, and a stable (f(x) - f(0)) / x.
+
+    ``ratio`` is None where f(0) = 0 and the quotient f(x) / x does not cancel.
+    """
+
+    offset: float
+    slope: float
+    ratio: Unary | None = None
+
+
+@dataclass(frozen=True)
+class Activation:
+    """How an activation's output came about: ``function(x)``."""
+
+    x: Tensor
+    function: Unary
+
+
+def _quotient(numerator: Unary, limit: float, x: Tensor) -> Tensor:
+    return ratio(numerator(upcast(x)), upcast(x), limit).to(x.dtype)
+
+
+def _sigmoid_ratio(x: Tensor) -> Tensor:
+    """(sigma(x) - 1/2) / x = tanh(x/2) / (2x)."""
+    half = upcast(x) * 0.5
+    return (ratio(torch.tanh(half), half, 1.0) * 0.25).to(x.dtype)
+
+
+def _softplus_ratio(beta: float, x: Tensor) -> Tensor:
+    """(softplus(x) - softplus(0)) / x = log1p(expm1(bx) / 2) / (bx), without overflow."""
+    t = upcast(x) * beta
+    # log((1 + e^t) / 2) = max(t, 0) + log1p(expm1(-|t|) / 2)
+    top = t.clamp(min=0) + torch.log1p(torch.expm1(-t.abs()) * 0.5)
+    return ratio(top, t, 0.5).to(x.dtype)
+
+
+def _logsigmoid_ratio(x: Tensor) -> Tensor:
+    """(log sigma(x) + log 2) / x: softplus mirrored."""
+    return _softplus_ratio(1.0, -x)
+
+
+def _cos_ratio(x: Tensor) -> Tensor:
+    """(cos x - 1) / x = -sin(x/2) * sin(x/2) / (x/2)."""
+    half = upcast(x) * 0.5
+    s = torch.sin(half)
+    return (-s * ratio(s, half, 1.0)).to(x.dtype)
+
+
+def _hardsigmoid_ratio(x: Tensor) -> Tensor:
+    """(hardsigmoid(x) - 1/2) / x = min(1/6, 1 / (2 |x|))."""
+    return (0.5 / upcast(x).abs().clamp(min=3.0)).to(x.dtype)
+
+
+SHAPES: dict[str, Shape] = {
+    "relu": Shape(0.0, 0.0),
+    "relu6": Shape(0.0, 0.0),
+    "gelu": Shape(0.0, 0.5),
+    "silu": Shape(0.0, 0.5, torch.sigmoid),
+    "mish": Shape(0.0, 0.6),
+    "tanh": Shape(0.0, 1.0),
+    "erf": Shape(0.0, 2 / math.sqrt(math.pi)),
+    "sin": Shape(0.0, 1.0),
+    "elu": Shape(0.0, 1.0),
+    "celu": Shape(0.0, 1.0),
+    "selu": Shape(0.0, 1.0507009873554805),
+    "softsign": Shape(0.0, 1.0),
+    "tanhshrink": Shape(0.0, 0.0),
+    "softshrink": Shape(0.0, 0.0),
+    "hardshrink": Shape(0.0, 0.0),
+    "hardswish": Shape(0.0, 0.5),
+    "log1p": Shape(0.0, 1.0),
+    "expm1": Shape(0.0, 1.0),
+    "sigmoid": Shape(0.5, 0.25, _sigmoid_ratio),
+    "hardsigmoid": Shape(0.5, 1 / 6, _hardsigmoid_ratio),
+    "logsigmoid": Shape(-math.log(2.0), 0.5, _logsigmoid_ratio),
+    "exp": Shape(1.0, 1.0, partial(_quotient, torch.expm1, 1.0)),
+    "cos": Shape(1.0, 0.0, _cos_ratio),
+}
+"""f(0), f'(0) and a stable ratio for every activation known by name."""
+
+
+def softplus_shape(beta: float = 1.0) -> Shape:
+    """softplus(x) = log(1 + exp(beta x)) / beta."""
+    return Shape(math.log(2.0) / beta, 0.5, partial(_softplus_ratio, beta))
+
+
+@dataclass(frozen=True)
+class Identity(Rule):
+    """The identity rule: an activation passes its relevance through unchanged.
+
+    Formula: for y = f(x), R_x = R_y (y - f(0)) / y, i.e. the gradient is multiplied by
+    (f(x) - f(0)) / x, with the limit f'(0) at x = 0.  The offset f(0) g is declared as
+    ``activation``; it is 0 for ReLU, GELU, SiLU and tanh.
+
+    Use: everywhere; the standard treatment of element-wise non-linearities.
+    Source: Bach et al. 2015; Achtibat et al. 2024, section 3.3.2.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"activation"})
+
+    def activation(
+        self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
+    ) -> Tensor:
+        """``function(x)`` under this rule."""
+        out: Tensor = _Identity.apply(x, function, shape)
+        if book is not None and shape.offset:
+            book.declare(out, partial(_offset_share, shape.offset))
+        return out
+
+
+def _offset_share(offset: float, g: Tensor) -> dict[str, float]:
+    return {"activation": inner(torch.full_like(g, offset), g)}
+
+
+class _Identity(RuleFunction):
+    """f(x) with gradient g (f(x) - f(0)) / x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Unary, shape: Shape) -> Tensor:
+        y = function(x)
+        if shape.ratio is None:
+            # dividing by x is cheaper than evaluating f again in the backward
+            ctx.save_for_backward(ratio(y, x, shape.slope))
+        else:
+            ctx.save_for_backward(x)
+        ctx.ratio = shape.ratio
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (saved,) = ctx.saved_tensors
+        if ctx.ratio is None:
+            return g * saved, None, None
+        return ctx.ratio(saved).mul_(g) if not torch.is_grad_enabled() else (
+            ctx.ratio(saved) * g
+        ), None, None
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x sigma(1.702 x)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+SHAPES["quick_gelu"] = Shape(0.0, 0.5)
+FUNCTIONS: dict[str, Unary] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "mish": F.mish,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "elu": F.elu,
+    "softplus": F.softplus,
+    "quick_gelu": quick_gelu,
+}

@@ -1,0 +1,109 @@
+"""What a rule is, the kinds of operation, and how a rule talks to the ledger.
+
+**Convention: modified gradients.**  A rule leaves the forward value alone and changes the
+backward so that ``activation * grad`` is the relevance of that activation, at every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+KINDS: tuple[str, ...] = (
+    "linear",
+    "bilinear",
+    "attention",
+    "softmax",
+    "product",
+    "norm",
+    "activation",
+    "pooling",
+    "add",
+)
+"""The kinds of operation that rules are assigned to."""
+
+CAUSES: dict[str, str] = {
+    "bias": "biases of linear operations and norms: b * g",
+    "position": "position embeddings added to the signal: c * g",
+    "token_type": "token-type (segment) embeddings added to the signal: c * g",
+    "constant": "other constants added to the signal: c * g",
+    "softmax": "what the Taylor expansion of softmax keeps (its bias term)",
+    "activation": "the offset f(0) of an activation: f(0) * g",
+    "epsilon": "absorbed by the stabilizer of the epsilon rule",
+    "unassigned": "no input of the needed sign (alpha-beta, z+)",
+    "cut": "input-dependent values that the model itself detached",
+    "rounding": "lost in a narrowing cast inside the model",
+}
+"""Why relevance does not reach the inputs: the causes a ledger may name."""
+
+Declaration = Callable[[Tensor], Mapping[str, float]]
+"""From the gradient at an operation's output to the relevance each cause keeps, in closed form."""
+
+
+class Book(Protocol):
+    """Where rules declare what they do not pass on (see :mod:`lxt_like.ledger`)."""
+
+    def declare(self, output: Tensor, declaration: Declaration) -> None:
+        """Evaluate ``declaration`` on the gradient that arrives at ``output``."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Base of all rules: frozen data, comparable, hashable, printed as the code that makes it."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of operation that this rule can be assigned to."""
+
+
+@dataclass(frozen=True)
+class Gradient(Rule):
+    """No rule: the plain gradient, so that relevance is input x gradient.
+
+    Formula: R_i = x_i * sum_j (dz_j/dx_i) g_j.  The baseline; it does not conserve relevance
+    at products, norms, softmax and activations.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+
+
+class RuleFunction(torch.autograd.Function):
+    """Base of our autograd functions: nodes of a subclass need no further claim."""
+
+
+class _Scale:
+    """A prehook that scales the gradient entering a node."""
+
+    __slots__ = ("factor",)
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        return tuple(None if g is None else g * self.factor for g in grads)
+
+
+def consumer(t: Tensor) -> Tensor:
+    """``t`` on a fresh node of its own, so that one consumer's gradient can be seen or changed.
+
+    A hook on the tensor itself would act on all its consumers.
+    """
+    v = t.view_as(t)
+    if v.grad_fn is None:
+        raise RuntimeError(
+            "lxt_like: this operation runs where autograd keeps no graph (torch.func / vmap); "
+            "explain with plain autograd instead"
+        )
+    return v
+
+
+def scaled(t: Tensor, factor: float) -> Tensor:
+    """``t`` whose gradient from this consumer alone is multiplied by ``factor``."""
+    v = consumer(t)
+    node = v.grad_fn
+    assert node is not None
+    node.register_prehook(_Scale(factor))
+    return v

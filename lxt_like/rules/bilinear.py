@@ -1,0 +1,115 @@
+"""Rules for products of two activations: matrix products and element-wise products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ..numerics import sum_to
+from .activation import Activation
+from .base import Rule, RuleFunction, scaled
+
+BinaryOp = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Uniform(Rule):
+    """The uniform rule: each of two factors takes half.
+
+    Formula: for O = A B, R_A = A * (1/2) dO/dA^T g and likewise for B: half the plain
+    gradient to each.  It conserves: sum R_A + sum R_B = sum R_O.
+
+    Use: AttnLRP's choice for attention scores and values, gates and other products.  In an
+    element-wise product a factor known to be a *weight* (softmax, sigmoid, router, norm scale)
+    is held constant and the signal takes all.
+    Source: Achtibat et al. 2024 (AttnLRP), Proposition 3.3.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"bilinear", "product"})
+
+    def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor, weight: int | None) -> Tensor:
+        """``op(a, b)``, half to each; ``weight`` is not used."""
+        return op(scaled(a, 0.5), scaled(b, 0.5))
+
+    def product(
+        self, a: Tensor, b: Tensor, sources: tuple[Activation | None, Activation | None]
+    ) -> Tensor:
+        """``a * b``, half to each; ``sources`` say how to recompute a factor from its input."""
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return scaled(a, 0.5) * scaled(b, 0.5)
+        source, at = (sources[0], 0) if sources[0] is not None else (sources[1], 1)
+        if source is None:
+            return _HalfProduct.apply(a, b)  # type: ignore[no-any-return]
+        if at == 1:
+            a, b = b, a
+        return _GatedProduct.apply(a, b, source.x, source)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class SignalOnly(Rule):
+    """All to the signal: the weighting factor is held constant.
+
+    Formula: for O = A V with A a weight, R_V = V * A^T g and R_A = 0.  Where neither factor is
+    known to be a weight the uniform rule applies.  The activated gate of a gated MLP counts as
+    the weight.  It conserves.
+
+    Use: CP-LRP.  Fewer terms, no relevance through queries and keys.
+    Source: Ali et al. 2022 (ICML), "XAI for Transformers: Better Explanations through
+    Conservative Propagation".
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"bilinear", "product"})
+
+    def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor, weight: int | None) -> Tensor:
+        """``op(a, b)`` with the factor at position ``weight`` constant; None: half to each."""
+        if weight is None:
+            return op(scaled(a, 0.5), scaled(b, 0.5))
+        return op(a.detach(), b) if weight == 0 else op(a, b.detach())
+
+    def product(
+        self, a: Tensor, b: Tensor, sources: tuple[Activation | None, Activation | None]
+    ) -> Tensor:
+        """``a * b``; a factor that is an activation's output is held constant."""
+        if sources[0] is not None and sources[1] is None:
+            return a.detach() * b
+        if sources[1] is not None and sources[0] is None:
+            return a * b.detach()
+        return Uniform().product(a, b, (None, None))
+
+
+class _HalfProduct(RuleFunction):
+    """a * b of equal shapes, half to each."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = ctx.saved_tensors
+        half = g * 0.5
+        return sum_to(half * b, a.shape), sum_to(half.mul_(a), b.shape)
+
+
+class _GatedProduct(RuleFunction):
+    """f(x) * b of equal shapes, half to each.
+
+    Saves x, which the activation's own node keeps anyway, instead of f(x), and computes f(x)
+    again in the backward: one tensor less per gated MLP.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, x: Tensor, source: Activation) -> Tensor:
+        ctx.save_for_backward(x, b)
+        ctx.f = source.function
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, b = ctx.saved_tensors
+        half = g * 0.5
+        return half * b, half.mul_(ctx.f(x)), None, None

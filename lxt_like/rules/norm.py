@@ -1,0 +1,183 @@
+"""The rule for normalisations: the scale is held constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..numerics import inner, upcast
+from .base import Book, Rule, RuleFunction
+
+
+@dataclass(frozen=True)
+class ConstantScale(Rule):
+    """The norm's scale (1/sigma) is held constant; what is left is linear.
+
+    Formula: y = gamma (x - mean(x)) / sigma + beta with sigma constant.  The mean subtraction
+    stays, gamma / sigma is a diagonal matrix, and beta g is declared as ``bias``.
+
+    Use: LayerNorm, RMSNorm, GroupNorm, L2 and QK norms, and x * rsqrt(...) written inline.
+    Source: Ali et al. 2022; Achtibat et al. 2024, Proposition 3.4.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"norm"})
+
+    def layer_norm(
+        self,
+        x: Tensor,
+        shape: Sequence[int],
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+        book: Book | None = None,
+    ) -> Tensor:
+        """``F.layer_norm`` under this rule; saves one number per normalised row."""
+        out: Tensor = _LayerNorm.apply(x, tuple(shape), weight, bias, eps)
+        _declare_beta(out, bias, book)
+        return out
+
+    def rms_norm(
+        self,
+        x: Tensor,
+        shape: Sequence[int],
+        weight: Tensor | None = None,
+        eps: float | None = None,
+        book: Book | None = None,
+    ) -> Tensor:
+        """``F.rms_norm`` under this rule."""
+        return _RMSNorm.apply(x, tuple(shape), weight, eps)  # type: ignore[no-any-return]
+
+    def group_norm(
+        self,
+        x: Tensor,
+        groups: int,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+        book: Book | None = None,
+    ) -> Tensor:
+        """``F.group_norm`` under this rule; instance norm is groups = channels."""
+        out: Tensor = _GroupNorm.apply(x, groups, weight, bias, eps)
+        if bias is not None:
+            bias = bias.reshape(-1, *([1] * (x.dim() - 2)))
+        _declare_beta(out, bias, book)
+        return out
+
+
+def _declare_beta(out: Tensor, bias: Tensor | None, book: Book | None) -> None:
+    if book is not None and bias is not None:
+        book.declare(out, _BetaShare(bias.detach()))
+
+
+class _BetaShare:
+    """beta * g."""
+
+    def __init__(self, beta: Tensor) -> None:
+        self.beta = beta
+
+    def __call__(self, g: Tensor) -> dict[str, float]:
+        return {"bias": inner(torch.broadcast_to(self.beta, g.shape), g)}
+
+
+def _param_grads(
+    ctx: Any, g: Tensor, normed: Tensor | None, dims: list[int], at: tuple[int, int]
+) -> tuple[Tensor | None, Tensor | None]:
+    gw = (g * normed).sum(dims) if ctx.needs_input_grad[at[0]] and normed is not None else None
+    gb = g.sum(dims) if ctx.needs_input_grad[at[1]] else None
+    return gw, gb
+
+
+class _LayerNorm(RuleFunction):
+    """native layer_norm forward; backward with 1/sigma constant."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        shape: tuple[int, ...],
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> Tensor:
+        out, mean, rstd = torch.native_layer_norm(x, shape, weight, bias, eps)
+        normed = (x - mean) * rstd if weight is not None and ctx.needs_input_grad[2] else None
+        ctx.save_for_backward(weight, rstd, normed)
+        ctx.dims = list(range(-len(shape), 0))
+        ctx.dtype = x.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        weight, rstd, normed = ctx.saved_tensors
+        gw, gb = _param_grads(ctx, g, normed, list(range(g.dim() - len(ctx.dims))), (2, 3))
+        if weight is not None:
+            g = g * weight
+        gx = (g - g.mean(ctx.dims, keepdim=True)) * rstd
+        return gx.to(ctx.dtype), None, gw, gb, None
+
+
+class _RMSNorm(RuleFunction):
+    """F.rms_norm forward; backward with the scale constant."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, shape: tuple[int, ...], weight: Tensor | None, eps: float | None
+    ) -> Tensor:
+        dims = list(range(-len(shape), 0))
+        wide = upcast(x)
+        tiny = torch.finfo(x.dtype).eps if eps is None else eps
+        scale = torch.rsqrt(wide.square().mean(dims, keepdim=True) + tiny)
+        normed = wide * scale if weight is not None and ctx.needs_input_grad[2] else None
+        ctx.save_for_backward(weight, scale, normed)
+        ctx.dims, ctx.dtype = dims, x.dtype
+        return F.rms_norm(x, shape, weight, eps)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        weight, scale, normed = ctx.saved_tensors
+        gw, _ = _param_grads(ctx, g, normed, list(range(g.dim() - len(ctx.dims))), (2, 3))
+        if weight is not None:
+            g = g * weight
+        return (g * scale).to(ctx.dtype), None, gw, None
+
+
+class _GroupNorm(RuleFunction):
+    """native group_norm forward; backward with 1/sigma of each group constant."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        groups: int,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> Tensor:
+        n, c = x.shape[:2]
+        out, mean, rstd = torch.native_group_norm(
+            x.contiguous(), weight, bias, n, c, math.prod(x.shape[2:]), groups, eps
+        )
+        normed = None
+        if weight is not None and ctx.needs_input_grad[2]:
+            grouped = x.reshape(n, groups, -1)
+            normed = ((grouped - mean[..., None]) * rstd[..., None]).reshape(x.shape)
+        ctx.save_for_backward(weight, rstd, normed)
+        ctx.groups, ctx.dtype = groups, x.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        weight, rstd, normed = ctx.saved_tensors
+        gw, gb = _param_grads(ctx, g, normed, [0, *range(2, g.dim())], (2, 3))
+        shape = g.shape
+        if weight is not None:
+            g = g * weight.reshape(1, -1, *([1] * (g.dim() - 2)))
+        g = g.reshape(shape[0], ctx.groups, -1)
+        gx = (g - g.mean(-1, keepdim=True)) * rstd[..., None]
+        return gx.reshape(shape).to(ctx.dtype), None, gw, gb, None
