@@ -1,1 +1,5 @@
-"""TODO."""
+"""Patching: swap and restore."""
+
+from .patch import Patch, patch
+
+__all__ = ["Patch", "patch"]

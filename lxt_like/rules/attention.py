@@ -33,7 +33,8 @@ class UniformAttention(Rule):
     Formula: half of the relevance goes to v; the other half goes through the softmax's
     gradient and is split again between q and k.  So the gradients of q, k, v are scaled by
     1/4, 1/4, 1/2, which is exact around any fused kernel.  An additive bias on the scores
-    passes only the A v split and gets 1/2.  Declares ``softmax`` and, for a bias, ``constant``.
+    passes only the A v split and gets 1/2.  An operand that does not depend on the input leaves
+    its half to the other.  Declares ``softmax`` and, for a constant bias, ``constant``.
 
     Use: the default for transformers.
     Source: Achtibat et al. 2024 (AttnLRP), section 3.3 and appendix.
@@ -52,15 +53,16 @@ class UniformAttention(Rule):
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)``; q [.., T, d], k [.., S, d], v [.., S, e], mask additive or bool."""
-        qkv = [
-            scaled(t, f) if t.requires_grad else t
-            for t, f in ((q, 0.25), (k, 0.25), (v, 0.5))
-        ]
-        if mask is not None and mask.requires_grad:
-            mask = scaled(mask, 0.5)
-        out = op(*qkv, mask)  # type: ignore[arg-type]
+        at_v, at_weights = _split(v, q, k, mask)
+        at_q, at_k = _split(q, k)
+        out = op(
+            _share(q, at_weights * at_q),
+            _share(k, at_weights * at_k),
+            _share(v, at_v),
+            None if mask is None else _share(mask, at_weights),
+        )
         if book is not None:
-            book.declare(out, _AttentionShare(q, k, v, mask, form))
+            book.declare(out, _AttentionShare(q, k, v, mask, form, at_weights))
         return out
 
 
@@ -96,51 +98,55 @@ class ValueOnly(Rule):
         )
 
 
+def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:
+    """The uniform rule between ``one`` and ``others``: what is constant leaves all to the rest."""
+    rest = any(t is not None and t.requires_grad for t in others)
+    return (0.5, 0.5) if one.requires_grad and rest else (1.0, 1.0)
+
+
+def _share(t: Tensor, factor: float) -> Tensor:
+    return scaled(t, factor) if t.requires_grad else t
+
+
 class _AttentionShare:
-    """What UniformAttention keeps: the softmax's Taylor bias and an additive bias' share."""
+    """What UniformAttention keeps: the softmax's Taylor bias and a constant bias' share."""
 
     def __init__(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, form: AttentionForm
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        form: AttentionForm,
+        at_weights: float,
     ) -> None:
-        self.active = (q.requires_grad or k.requires_grad, v.requires_grad)
+        self.active = any(t is not None and t.requires_grad for t in (q, k, mask))
+        self.mask_active = mask is not None and mask.requires_grad
         self.q, self.k, self.v = (t.detach().clone() for t in (q, k, v))
         self.mask = None if mask is None else mask.detach()
-        self.mask_active = mask is not None and mask.requires_grad
-        self.form = form
-        self.both = q.requires_grad and k.requires_grad
+        self.form, self.at_weights = form, at_weights
 
     def __call__(self, g: Tensor) -> dict[str, float]:
+        if not self.active:
+            return {}
         q, k, v = (upcast(t) for t in (self.q, self.k, self.v))
-        heads = q.shape[-3] if q.dim() > 2 else 1
-        if self.form.enable_gqa and k.shape[-3] != heads:
-            k = k.repeat_interleave(heads // k.shape[-3], -3)
-            v = v.repeat_interleave(heads // v.shape[-3], -3)
+        if self.form.enable_gqa and k.shape[-3] != q.shape[-3]:
+            repeats = q.shape[-3] // k.shape[-3]
+            k, v = k.repeat_interleave(repeats, -3), v.repeat_interleave(repeats, -3)
         scale = 1 / math.sqrt(q.shape[-1]) if self.form.scale is None else self.form.scale
-        product = (q @ k.transpose(-1, -2)) * scale
-        scores = product
-        allowed: Tensor | None = None
+        scores = (q @ k.transpose(-1, -2)) * scale
         if self.form.is_causal:
-            allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+            causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+            scores = scores.masked_fill(~causal, float("-inf"))
         if self.mask is not None:
             if self.mask.dtype == torch.bool:
-                allowed = self.mask if allowed is None else allowed & self.mask
+                scores = scores.masked_fill(~self.mask, float("-inf"))
             else:
                 scores = scores + self.mask
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed, float("-inf"))
         weights = torch.softmax(scores, -1).nan_to_num()
-        at_weights = 0.5 * (upcast(g) @ v.transpose(-1, -2))
-        kept = {"softmax": softmax_bias(scores, weights, at_weights, -1)}
-        at_scores = weights * (at_weights - (weights * at_weights).sum(-1, keepdim=True))
+        g_weights = self.at_weights * (upcast(g) @ v.transpose(-1, -2))
+        kept = {"softmax": softmax_bias(scores, weights, g_weights, -1)}
         if self.mask is not None and self.mask.dtype != torch.bool and not self.mask_active:
-            share = inner(torch.broadcast_to(self.mask, at_scores.shape), at_scores)
-            kept["constant"] = share
-        # the halves of operands that do not depend on the explained input
-        constant = kept.get("constant", 0.0)
-        if not self.active[1]:
-            constant += inner(weights, at_weights)
-        if not self.both:
-            constant += (1.0 if not self.active[0] else 0.5) * inner(product, at_scores)
-        if constant:
-            kept["constant"] = constant
+            g_scores = weights * (g_weights - (weights * g_weights).sum(-1, keepdim=True))
+            kept["constant"] = inner(torch.broadcast_to(self.mask, g_scores.shape), g_scores)
         return kept

@@ -24,14 +24,18 @@ class Uniform(Rule):
 
     Use: AttnLRP's choice for attention scores and values, gates and other products.  In an
     element-wise product a factor known to be a *weight* (softmax, sigmoid, router, norm scale)
-    is held constant and the signal takes all.
+    is held constant and the signal takes all; ``weights`` names the roles that count as one.
     Source: Achtibat et al. 2024 (AttnLRP), Proposition 3.3.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"bilinear", "product"})
+    weights: ClassVar[dict[str, frozenset[str]]] = {
+        "bilinear": frozenset(),
+        "product": frozenset({"softmax", "gate", "scale"}),
+    }
 
-    def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor, weight: int | None) -> Tensor:
-        """``op(a, b)``, half to each; ``weight`` is not used."""
+    def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor) -> Tensor:
+        """``op(a, b)``, half to each."""
         return op(scaled(a, 0.5), scaled(b, 0.5))
 
     def product(
@@ -49,7 +53,7 @@ class Uniform(Rule):
 
 
 @dataclass(frozen=True)
-class SignalOnly(Rule):
+class SignalOnly(Uniform):
     """All to the signal: the weighting factor is held constant.
 
     Formula: for O = A V with A a weight, R_V = V * A^T g and R_A = 0.  Where neither factor is
@@ -61,23 +65,10 @@ class SignalOnly(Rule):
     Conservative Propagation".
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"bilinear", "product"})
-
-    def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor, weight: int | None) -> Tensor:
-        """``op(a, b)`` with the factor at position ``weight`` constant; None: half to each."""
-        if weight is None:
-            return op(scaled(a, 0.5), scaled(b, 0.5))
-        return op(a.detach(), b) if weight == 0 else op(a, b.detach())
-
-    def product(
-        self, a: Tensor, b: Tensor, sources: tuple[Activation | None, Activation | None]
-    ) -> Tensor:
-        """``a * b``; a factor that is an activation's output is held constant."""
-        if sources[0] is not None and sources[1] is None:
-            return a.detach() * b
-        if sources[1] is not None and sources[0] is None:
-            return a * b.detach()
-        return Uniform().product(a, b, (None, None))
+    weights: ClassVar[dict[str, frozenset[str]]] = {
+        "bilinear": frozenset({"softmax", "gate", "scale"}),
+        "product": frozenset({"softmax", "gate", "scale", "activation"}),
+    }
 
 
 class _HalfProduct(RuleFunction):

@@ -1,0 +1,228 @@
+"""``attribute``: patch -> forward -> seed -> backward -> relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .composites import Composite, composite as resolve_composite
+from .composites.plan import Plan, PlanRow, static_plan
+from .errors import InputError, NumericalError
+from .intercept import Step, types_of
+from .intercept.measure import Measure
+from .ledger import Audit, Ledger, make_ledger, make_rows
+from .observe import Observer
+from .patch import Patch
+from .patch.inputs import Inputs, module_of
+from .targets import Resolved, as_target, class_names, logits_of
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The relevance of a model's inputs for a score.
+
+    Attributes:
+        relevance: [batch, tokens] for token ids; a float input's own shape; a dict of both by
+            name where a model has several inputs.  float32 or better, in units of the score.
+        score: [batch], what was explained.
+        target: the resolved target (``describe(i)``, ``indices``).
+        ledger: the account, if it was asked for.
+        layers: relevance at the named layers' outputs, in their own shapes.
+        heads: relevance of attention heads [batch, heads, tokens] inside the named layers.
+        output: the model's output.
+    """
+
+    relevance: Any
+    score: Tensor
+    target: Resolved
+    ledger: Ledger | None = None
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
+    output: Any = field(default=None, repr=False)
+
+
+def attribute(
+    model: Any,
+    inputs: Any,
+    target: Any = None,
+    composite: str | Composite = "attnlrp",
+    *,
+    ledger: bool = False,
+    strict: bool = True,
+    layers: Sequence[str] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> Attribution:
+    """Relevance of ``inputs`` for ``target``, by one forward and one backward.
+
+    Args:
+        model: a ``torch.nn.Module`` or a transformers pipeline.
+        inputs: a tensor (the first positional argument) or a mapping of keyword arguments.
+            Integer ``input_ids`` are explained at the output of the input embedding, float
+            tensors (``pixel_values``, ``inputs_embeds``, features) directly.
+        target: None (the predicted class; a language model's most likely next token), an
+            index, a class name, one per sample, a function of the logits, or ``lxt.targets``.
+        composite: a preset's name or a :class:`lxt.Composite`.
+        ledger: keep the account; costs one backward per sample and the memory of every value.
+        strict: an operation without a rule is an error; False: plain gradient, one warning.
+        layers: names or globs of modules whose output's relevance is wanted too.
+        masks: name or glob -> factor (broadcast to that module's output) on its relevance.
+
+    Raises:
+        InputError, TargetError, CompositeError: for arguments that do not fit.
+        UnruledError: for an operation without a rule (strict).
+        NumericalError: for NaN or infinity in the score or the relevance.
+    """
+    run = _Run(model, inputs, composite, strict, layers, masks, Measure() if ledger else None)
+    return run.attribute(target)
+
+
+def audit(
+    model: Any,
+    inputs: Any,
+    target: Any = None,
+    composite: str | Composite = "attnlrp",
+    *,
+    strict: bool = False,
+) -> Audit:
+    """Every operation that ran, its rule, what it kept and its residual; ``.ok`` if all closes.
+
+    Arguments as in :func:`attribute`; operations without a rule are listed, not refused.
+    """
+    run = _Run(model, inputs, composite, strict, None, None, Measure())
+    result = run.attribute(target)
+    assert run.measure is not None and result.ledger is not None
+    return Audit(make_rows(run.measure.records, len(result.score)), result.ledger)
+
+
+def plan(model: Any, composite: str | Composite = "attnlrp", inputs: Any = None) -> Plan:
+    """What ``composite`` will do to ``model``: module -> kind -> rule.
+
+    With ``inputs``: every operation that meets a rule, in execution order.
+    """
+    module = module_of(model)
+    made = resolve_composite(composite)
+    if inputs is None:
+        return static_plan(
+            ((name, types_of(m)) for name, m in module.named_modules()), made
+        )
+    run = _Run(model, inputs, made, False, None, None, None)
+    steps: list[Step] = []
+    run.forward(steps)
+    types = {name: type(m).__name__ for name, m in module.named_modules()}
+    return Plan(
+        tuple(PlanRow(s.path, types.get(s.path, ""), s.kind, repr(s.rule), s.op) for s in steps),
+        repr(made),
+    )
+
+
+class _Run:
+    """One explanation: the pieces that a forward and its backwards share."""
+
+    def __init__(
+        self,
+        model: Any,
+        inputs: Any,
+        composite: str | Composite,
+        strict: bool,
+        layers: Sequence[str] | None,
+        masks: Mapping[str, Tensor] | None,
+        measure: Measure | None,
+    ) -> None:
+        self.model = module_of(model)
+        self.composite = resolve_composite(composite)
+        self.inputs = Inputs(self.model, inputs)
+        self.strict = strict
+        self.measure = measure
+        if measure is not None:
+            measure.names = {id(t): n for n, t in _tensors_of_model(self.model)}
+        self.observer = Observer(self.model, self.inputs, layers, masks, measure)
+        self.patch: Patch | None = None
+
+    def forward(self, steps: list[Step] | None = None) -> Any:
+        """The model's output under the patch, restored afterwards."""
+        with torch.inference_mode(False), torch.enable_grad(), self._patched(steps):
+            return self._call()
+
+    def attribute(self, target: Any) -> Attribution:
+        made = as_target(target)
+        with torch.inference_mode(False), torch.enable_grad(), self._patched() as patch:
+            output = self._call()
+            logits = logits_of(output, self.inputs.kwargs)
+            resolved = made.resolve(logits, class_names(self.model))
+            score = resolved.score
+            self._check_score(score)
+            patch.check([score])
+            self._backward(score)
+        relevance, total = self.inputs.relevance(len(score))
+        book = None
+        if self.measure is not None:
+            book = make_ledger(self.measure, score, total, resolved.entries)
+        return Attribution(
+            relevance,
+            score.detach(),
+            Resolved(score.detach(), resolved.indices, resolved.labels, resolved.entries),
+            book,
+            self.observer.layers(),
+            self.observer.heads(),
+            output,
+        )
+
+    def _patched(self, steps: list[Step] | None = None) -> Patch:
+        patch = Patch(
+            self.model, self.composite, self.strict, check=False, on_exit=self.observer.on_exit
+        )
+        patch.session.measure = self.measure
+        patch.session.steps = steps
+        patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None
+        return patch.install(timeout=None)
+
+    def _call(self) -> Any:
+        output = self.model(*self.inputs.args, **self.inputs.kwargs)
+        self.inputs.check_found()
+        return output
+
+    def _check_score(self, score: Tensor) -> None:
+        if score.numel() == 0:
+            raise InputError("the batch is empty: nothing to explain")
+        if not torch.isfinite(score).all():
+            raise NumericalError(_diagnose(self.model, "the score"))
+        if not score.requires_grad:
+            raise InputError(
+                "the score does not depend on the explained inputs "
+                f"({', '.join(self.inputs.names) or 'none'})"
+            )
+
+    def _backward(self, score: Tensor) -> None:
+        if self.measure is None:
+            score.sum().backward()  # type: ignore[no-untyped-call]
+        else:
+            # one backward per sample: only so is every operation's share known sample by sample
+            for i in range(len(score)):
+                self.measure.sample = i
+                score[i].backward(retain_graph=i + 1 < len(score))
+        if not self.inputs.finite():
+            raise NumericalError(_diagnose(self.model, "the relevance"))
+
+
+def _tensors_of_model(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _diagnose(model: nn.Module, what: str) -> str:
+    """Why a number is not finite, as far as can be told."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not torch.isfinite(parameter).all():
+            return f"{what} is not finite: the parameter {name} holds NaN or infinity"
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    if dtype == torch.float16:
+        return (
+            f"{what} is not finite: an overflow in float16 (largest value 65504); "
+            "use model.to(torch.bfloat16) or model.float()"
+        )
+    return f"{what} is not finite: look for NaN or infinity in the inputs"
+
+

@@ -1,0 +1,79 @@
+"""The presets: composites by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import CompositeError
+from ..rules import (
+    Constant,
+    ConstantScale,
+    Epsilon,
+    Gradient,
+    Identity,
+    Proportional,
+    SignalOnly,
+    Taylor,
+    Uniform,
+    UniformAttention,
+    ValueOnly,
+    WinnerTakesAll,
+)
+from .composite import Composite
+
+_COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
+
+
+def AttnLRP(eps: float = 0.0) -> Composite:  # noqa: N802  (composites read as types)
+    """AttnLRP (Achtibat et al. 2024): the default for transformers.
+
+    Uniform rule at products, Taylor rule at softmax, constant norm scales, identity at
+    activations, epsilon = ``eps`` at linear operations (0 saves their outputs' memory).
+    """
+    rules = (Epsilon(eps), Uniform(), UniformAttention(), Taylor(), *_COMMON)
+    return Composite(rules, name="attnlrp" if eps == 0 else None)
+
+
+def CPLRP(eps: float = 0.0) -> Composite:  # noqa: N802
+    """CP-LRP (Ali et al. 2022): attention weights and gates constant; conserves exactly."""
+    rules = (Epsilon(eps), SignalOnly(), ValueOnly(), Constant(), *_COMMON)
+    return Composite(rules, name="cp_lrp" if eps == 0 else None)
+
+
+def Plain() -> Composite:  # noqa: N802
+    """No rule anywhere: gradient x input, the baseline."""
+    return Composite((Gradient(),), name="gradient")
+
+
+def EpsilonLRP(eps: float = 1e-6) -> Composite:  # noqa: N802
+    """LRP-epsilon at every linear operation (Bach et al. 2015), AttnLRP's rules elsewhere."""
+    rules = (Epsilon(eps), Uniform(), UniformAttention(), Taylor(), *_COMMON)
+    return Composite(rules, name="epsilon" if eps == 1e-6 else None)
+
+
+PRESETS: dict[str, Callable[[], Composite]] = {
+    "attnlrp": AttnLRP,
+    "cp_lrp": CPLRP,
+    "gradient": Plain,
+    "epsilon": EpsilonLRP,
+}
+
+
+def composite(given: str | Composite) -> Composite:
+    """A preset by name, or the composite itself.
+
+    Raises:
+        CompositeError: for an unknown name (the message lists the known ones) or type.
+    """
+    if isinstance(given, Composite):
+        return given
+    if isinstance(given, str):
+        if given in PRESETS:
+            return PRESETS[given]()
+        raise CompositeError(
+            f"unknown composite {given!r}; the presets are {', '.join(PRESETS)}; "
+            "or give a lxt.Composite"
+        )
+    raise CompositeError(
+        f"a composite is a preset's name or a lxt.Composite, got {type(given).__name__}"
+    )

@@ -1,0 +1,167 @@
+"""Why an operation keeps relevance that no rule of its own declares: constants, casts, cuts."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..numerics import inner
+from ..rules.base import Declaration
+from .registry import ENTRIES, Func
+
+ADDITIVE = frozenset({"add", "sum", "pooling"})
+"""Kinds of operation that are linear in all their tensor operands together."""
+
+_CAUSE = "_lxt_cause"
+_PRIORITY = ("cut", "position", "token_type", "bias", "constant")
+_POSITION = re.compile(r"pos(ition|_|\b|e?mb)|wpe|rotary|relative_attention_bias|alibi")
+_TOKEN_TYPE = re.compile(r"token_type|segment")
+
+
+def cause_of_name(name: str) -> str:
+    """Which cause a parameter or module stands for, by its name."""
+    if _POSITION.search(name):
+        return "position"
+    if _TOKEN_TYPE.search(name):
+        return "token_type"
+    return "bias" if name.rsplit(".", 1)[-1].endswith("bias") else "constant"
+
+
+def cause_of(t: Tensor, names: dict[int, str]) -> str:
+    """The cause a constant operand is booked under."""
+    found = getattr(t, _CAUSE, None)
+    if found is not None:
+        return str(found)
+    return cause_of_name(names[id(t)]) if id(t) in names else "constant"
+
+
+def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int, str]) -> None:
+    """Remember what a constant result stands for, from what it was computed from."""
+    found: set[str] = set()
+    if any(t.requires_grad for t in tensors):
+        found.add("cut")
+    if getattr(func, "__name__", "") == "embedding":
+        found.add(cause_of_name(path))
+    else:
+        found.update(cause_of(t, names) for t in tensors if t.is_floating_point())
+    best = next((c for c in _PRIORITY if c in found), None)
+    if best is None or best == "constant":
+        return
+    for t in out if isinstance(out, (tuple, list)) else (out,):
+        if isinstance(t, Tensor) and not t.requires_grad and id(t) not in names:
+            setattr(t, _CAUSE, best)
+
+
+def constant_share(cause: str, value: Tensor, factor: float, g: Tensor) -> dict[str, float]:
+    """``factor * value`` was added to the output."""
+    return {cause: factor * inner(torch.broadcast_to(value, g.shape), g)}
+
+
+def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, float]:
+    """What a cast loses, in the value and in the gradient: out g - x cast(g)."""
+    if out.dtype == x.dtype or not x.is_floating_point():
+        return {}
+    return {"rounding": inner(out, g) - inner(x, g.to(x.dtype))}
+
+
+def _scalar_share(factor: float, g: Tensor) -> dict[str, float]:
+    return {"constant": inner(torch.full_like(g, factor), g)}
+
+
+def _filled_share(value: float, where: Tensor, g: Tensor) -> dict[str, float]:
+    kept = g.masked_fill(~torch.broadcast_to(where, g.shape), 0.0)
+    if value != value or abs(value) == float("inf"):
+        return {}
+    return {"constant": value * float(kept.double().sum())}
+
+
+_SIGN = {"add": 1.0, "__radd__": 1.0, "sub": -1.0, "subtract": -1.0, "rsub": 1.0, "__rsub__": 1.0}
+
+
+def scalar_shares(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], kind: str
+) -> list[Declaration]:
+    """Closed forms for Python numbers that an operation adds or fills in."""
+    entry = ENTRIES.get(func)
+    name = entry.name if entry is not None else getattr(func, "__name__", "")
+    if kind == "add" and name in _SIGN and len(args) > 1:
+        a, b = args[0], args[1]
+        number = b if not isinstance(b, Tensor) else a
+        if isinstance(number, Tensor) or not isinstance(number, (int, float)):
+            return []
+        alpha = float(kwargs.get("alpha", 1))
+        sign = _SIGN[name]
+        if not isinstance(b, Tensor) and name not in ("rsub", "__rsub__"):
+            sign *= alpha
+        elif not isinstance(a, Tensor):  # torch.sub(2, x)
+            sign = 1.0
+        return [partial(_scalar_share, sign * float(number))]
+    if name == "masked_fill" and len(args) > 2 and isinstance(args[2], (int, float)):
+        return [partial(_filled_share, float(args[2]), args[1].detach())]
+    if name == "where" and len(args) > 2:
+        out: list[Declaration] = []
+        condition = args[0].detach()
+        if isinstance(args[1], (int, float)):
+            out.append(partial(_filled_share, float(args[1]), condition))
+        if isinstance(args[2], (int, float)):
+            out.append(partial(_filled_share, float(args[2]), ~condition))
+        return out
+    return []
+
+
+_NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_"})
+_DUNDER = {
+    "__iadd__": "add",
+    "__isub__": "sub",
+    "__imul__": "mul",
+    "__itruediv__": "div",
+    "__idiv__": "div",
+    "__ipow__": "pow",
+}
+
+
+def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
+    """Whether ``func`` writes into its first argument."""
+    name = getattr(func, "__name__", "")
+    if name == "__setitem__" or name in _DUNDER or kwargs.get("inplace"):
+        return True
+    return name.endswith("_") and not name.endswith("__") and name not in _NOT_WRITES
+
+
+def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
+    """``x`` with ``x[index] = value``, as a new tensor."""
+    y = x.clone()
+    y[index] = value
+    return y
+
+
+def overwritten(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """What ``x.copy_(source)`` leaves in x, as a new tensor."""
+    return source.to(x.dtype).expand(x.shape).clone()
+
+
+def out_of_place(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Func | None, tuple[Any, ...], dict[str, Any]]:
+    """The function that computes the same into a new tensor; None if there is none."""
+    name = getattr(func, "__name__", "")
+    rest = args[1:]
+    if kwargs.get("inplace"):
+        return func, rest, {k: v for k, v in kwargs.items() if k != "inplace"}
+    if name == "__setitem__":
+        return set_item, rest, kwargs
+    if name == "copy_":
+        return overwritten, rest, kwargs
+    if name in ("zero_", "fill_", "normal_", "uniform_", "set_", "resize_"):
+        return None, rest, kwargs
+    plain = _DUNDER.get(name, name.rstrip("_"))
+    for space in (torch.Tensor, torch, torch.nn.functional):
+        found = getattr(space, plain, None)
+        if callable(found):
+            return found, rest, kwargs
+    return None, rest, kwargs
+

@@ -1,0 +1,186 @@
+"""The walk over autograd's graph that finds operations without a rule.
+
+Handlers *claim* the nodes they make.  Every other node on the path from the score to the input
+must be of a kind known to pass relevance on unchanged: linear in its differentiable operands,
+or homogeneous.  The walk sees what interception cannot: custom autograd functions, scripted
+functions, opaque kernels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..rules.base import RuleFunction
+
+Node = Any  # torch.autograd.graph.Node, or the class of a custom Function
+
+_CLAIM = "lxt_claim"
+_SEEN = "lxt_seen"
+
+# Linear in all differentiable operands together, or homogeneous of degree 1 and piecewise linear.
+LINEAR = frozenset(
+    """
+    AccumulateGrad Abs Add AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D AdaptiveMaxPool2D
+    AdaptiveMaxPool3D Alias Amax Amin AsStrided AvgPool2D AvgPool3D BroadcastTensors Cat Chunk
+    Clone Constant ConstantPadNd Copy CopyBackwards CopySlices Cumsum Detach Diagonal
+    DiagonalCopy Expand Flip Gather Identity Im2Col Col2Im Index IndexAdd IndexCopy IndexFill
+    IndexPut IndexSelect LeakyRelu LiftFresh MaskedFill MaskedScatter MaskedSelect Max
+    MaxPool2DWithIndices MaxPool3DWithIndices MaxPool2D MaxPool1D Maximum Mean Min Minimum
+    MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle PixelUnshuffle Pad
+    ReflectionPad1D ReflectionPad2D ReflectionPad3D Relu Repeat RepeatInterleave
+    ReplicationPad1D ReplicationPad2D ReplicationPad3D Reshape ReshapeAlias ReshapeCopy Roll
+    Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes
+    Split Squeeze Stack Sub Sum SumToSize T ToCopy Topk Trace Transpose TrilIndices Tril Triu
+    Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
+    UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
+    UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
+    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode Prelu
+    """.split()
+)
+
+# Linear only while a single operand is differentiable (not both factors, not the divisor).
+ONE_OPERAND = frozenset(
+    """
+    Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
+    ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
+    Bilinear
+    """.split()
+)
+_NUMERATOR = frozenset({"Div"})
+
+_SUFFIX = re.compile(r"Backward\w*$")
+
+
+def short_name(node: Node) -> str:
+    """'AddmmBackward0' -> 'Addmm'."""
+    name = str(node.name()).rsplit("::", 1)[-1]
+    return _SUFFIX.sub("", name) or name
+
+
+def claim(out: Any, label: str, inputs: Iterable[Any]) -> None:
+    """Mark every node between ``inputs`` and ``out`` as covered by a rule."""
+    stop = {t.grad_fn for t in inputs if isinstance(t, Tensor) and t.grad_fn is not None}
+    outs = out if isinstance(out, (tuple, list)) else (out,)
+    todo = [t.grad_fn for t in outs if isinstance(t, Tensor) and t.grad_fn is not None]
+    while todo:
+        node = todo.pop()
+        if node in stop or short_name(node) == "AccumulateGrad":
+            continue
+        if _CLAIM in node.metadata:
+            continue
+        node.metadata[_CLAIM] = label
+        todo.extend(n for n, _ in node.next_functions if n is not None)
+
+
+def note(out: Any, label: str) -> None:
+    """Remember which function and module made a node, for error messages only."""
+    outs = out if isinstance(out, (tuple, list)) else (out,)
+    for t in outs:
+        if isinstance(t, Tensor) and t.grad_fn is not None:
+            t.grad_fn.metadata.setdefault(_SEEN, label)
+
+
+class Unruled:
+    """An operation without a rule: the node, and where it is."""
+
+    __slots__ = ("node", "where")
+
+    def __init__(self, node: Node, where: str) -> None:
+        self.node, self.where = node, where
+
+    @property
+    def name(self) -> str:
+        """The name of autograd's node."""
+        return str(self.node.name())
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.where})" if self.where else self.name
+
+
+def _is_ruled(node: Node) -> bool:
+    cls = getattr(node, "_forward_cls", None)
+    return isinstance(cls, type) and issubclass(cls, RuleFunction)
+
+
+def is_checkpoint(node: Node) -> bool:
+    """A node of reentrant gradient checkpointing, whose graph is made in the backward."""
+    return getattr(node, "_forward_cls", None) is torch.utils.checkpoint.CheckpointFunction
+
+
+def walk(outputs: Iterable[Tensor]) -> list[Node]:
+    """All nodes above ``outputs``, each once."""
+    order = list({t.grad_fn: None for t in outputs if t.grad_fn is not None})
+    seen = set(order)
+    for node in order:  # grows while it is read
+        for n, _ in node.next_functions:
+            if n is not None and n not in seen:
+                seen.add(n)
+                order.append(n)
+    return order
+
+
+def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
+    """For each wanted node the label noted on it, or on the nearest node towards the output."""
+    places: dict[Node, str] = {t.grad_fn: "" for t in outputs if t.grad_fn is not None}
+    todo = list(places)
+    for node in todo:
+        here = node.metadata.get(_SEEN) or places[node]
+        places[node] = here
+        for n, _ in node.next_functions:
+            if n is not None and n not in places:
+                places[n] = here
+                todo.append(n)
+    return {node: place for node, place in places.items() if node in wanted}
+
+
+def _towards_input(order: list[Node]) -> set[Node]:
+    """The nodes from which something other than a parameter can be reached."""
+    leaves = [n for n in order if not n.next_functions]
+    if not any(isinstance(getattr(n, "variable", None), nn.Parameter) for n in leaves):
+        return set(order)
+    users: dict[Node, list[Node]] = {}
+    for node in order:
+        for n, _ in node.next_functions:
+            if n is not None:
+                users.setdefault(n, []).append(node)
+    kept: set[Node] = set()
+    todo = [n for n in leaves if not isinstance(getattr(n, "variable", None), nn.Parameter)]
+    while todo:
+        node = todo.pop()
+        if node not in kept:
+            kept.add(node)
+            todo.extend(users.get(node, ()))
+    return kept
+
+
+def find_unruled(outputs: Iterable[Tensor]) -> tuple[list[Unruled], list[Node]]:
+    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes."""
+    outputs = list(outputs)
+    order = walk(outputs)
+    on_path = _towards_input(order)
+    found: list[Node] = []
+    checkpoints: list[Node] = []
+    for node in order:
+        if node not in on_path:
+            continue
+        name = short_name(node)
+        if name in LINEAR:
+            continue
+        live = [n is not None and n in on_path for n, _ in node.next_functions]
+        if name in ONE_OPERAND and sum(live) <= 1:
+            continue
+        if name in _NUMERATOR and not any(live[1:]):
+            continue
+        if is_checkpoint(node):
+            checkpoints.append(node)
+            continue
+        if _is_ruled(node) or _CLAIM in node.metadata:
+            continue
+        found.append(node)
+    places = locate(outputs, set(found)) if found else {}
+    return [Unruled(node, places.get(node, "")) for node in found], checkpoints

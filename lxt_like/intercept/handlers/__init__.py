@@ -1,0 +1,12 @@
+"""One short handler per kind of operation."""
+
+from importlib import import_module
+
+_MODULES = ("structural", "linear", "bilinear", "product", "softmax", "attention", "norm")
+_MORE = ("activation", "pooling", "multihead")
+
+
+def install() -> None:
+    """Register every handler; once, when the package is imported."""
+    for name in (*_MODULES, *_MORE):
+        import_module(f"{__name__}.{name}")

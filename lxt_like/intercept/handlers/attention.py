@@ -1,0 +1,53 @@
+"""Fused attention kernels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import UnruledError
+from ...rules.attention import AttentionForm, UniformAttention, ValueOnly
+from ..registry import Func, handles
+from ..session import Session
+from .common import argument, is_active
+
+
+def _kernel(
+    kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
+) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **kwargs)
+
+
+@handles("attention", "scaled_dot_product_attention")
+def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    q, k, v = (given.pop(n) for n in names[:3])
+    mask = given.pop("attn_mask", None)
+    if not any(is_active(t) for t in (q, k, v, mask)):
+        return func(*args, **kwargs)
+    if given.get("dropout_p", 0.0) > 0:
+        message = (
+            f"attention dropout in {session.path or 'the model'} is active (training mode): each "
+            "explanation would be random; call model.eval() first"
+        )
+        if session.strict:
+            raise UnruledError(message)
+        session.warn(message)
+    rule = session.rule("attention", func)
+    if isinstance(rule, (UniformAttention, ValueOnly)):
+        form = AttentionForm(
+            scale=argument((), given, 0, "scale", None),
+            is_causal=bool(given.get("is_causal", False)),
+            enable_gqa=bool(given.get("enable_gqa", False)),
+        )
+        out = rule.attention(partial(_kernel, given), q, k, v, mask, form, session.measure)
+    else:
+        out = func(*args, **kwargs)
+    session.claim(out, func, (q, k, v, mask))
+    if session.on_heads is not None and out.dim() == 4:
+        session.on_heads(session.path, out)
+    return out

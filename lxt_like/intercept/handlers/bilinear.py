@@ -1,0 +1,148 @@
+"""Matrix products: of two activations (bilinear), or of one with a constant (linear)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...rules.base import Gradient, consumer
+from ...rules.bilinear import Uniform
+from ...rules.linear import Epsilon
+from ..registry import Func, handles
+from ..session import Session
+from ..tags import rank, tag
+from .common import is_active
+
+
+class _With:
+    """``func`` with the tensors at positions ``at`` replaced."""
+
+    def __init__(
+        self, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: tuple[int, ...]
+    ) -> None:
+        self.func, self.args, self.kwargs, self.at = func, args, kwargs, at
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        args = list(self.args)
+        for i, t in zip(self.at, tensors, strict=True):
+            args[i] = t
+        out: Tensor = self.func(*args, **self.kwargs)
+        return out
+
+
+def pair(
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    at: tuple[int, int] = (0, 1),
+) -> Any:
+    """A product of the two active tensors at positions ``at``."""
+    a, b = args[at[0]], args[at[1]]
+    rule = session.rule("bilinear", func)
+    if not isinstance(rule, Uniform):
+        out = func(*args, **kwargs)
+        session.claim(out, func, (a, b))
+        return out
+    op = _With(func, args, kwargs, at)
+    roles = rule.weights["bilinear"]
+    weights = [found is not None and found.role in roles for found in (tag(a), tag(b))]
+    if weights[0] and (not weights[1] or rank(a) >= rank(b)):
+        out = op(a.detach(), consumer(b))
+    elif weights[1]:
+        out = op(consumer(a), b.detach())
+    else:
+        out = rule.bilinear(op, a, b)
+    session.claim(out, func, (a, b))
+    _report_heads(session, a, out)
+    return out
+
+
+def _report_heads(session: Session, weights: Tensor, out: Tensor) -> None:
+    """softmax weights [b, h, t, s] times values: an attention's output, head by head."""
+    found = tag(weights)
+    if session.on_heads is not None and found is not None and found.role == "softmax":
+        if out.dim() == 4:
+            session.on_heads(session.path, out)
+
+
+def _times_constant(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
+) -> Any:
+    """A product with weights that do not depend on the input: a linear operation."""
+    rule = session.rule("linear", func)
+    x = args[at]
+    if isinstance(rule, Gradient) or (
+        isinstance(rule, Epsilon) and rule.eps == 0 and session.measure is None
+    ):
+        out = func(*args, **kwargs)
+    else:
+        assert isinstance(rule, Epsilon)
+        out = rule.linear(_With(func, args, kwargs, (at,)), x, bias, -1, session.measure)
+    if any(is_active(t) for t in args if t is not x):
+        session.claim(out, func, args)
+    return out
+
+
+def _product(
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    at: tuple[int, int],
+    bias: Any = None,
+) -> Any:
+    a, b = args[at[0]], args[at[1]]
+    if is_active(a) and is_active(b):
+        parameter = [isinstance(t, nn.Parameter) for t in (a, b)]
+        if not any(parameter):
+            return pair(session, func, args, kwargs, at)
+        return _times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
+    if is_active(a) or is_active(b):
+        return _times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
+    return func(*args, **kwargs)
+
+
+@handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "outer", "vdot")
+def _matmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if len(args) < 2:
+        args = (*args, *kwargs.values())
+        kwargs = {}
+    return _product(session, func, args, kwargs, (0, 1))
+
+
+@handles("matmul", "__rmatmul__", "tensordot")
+def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _product(session, func, args, kwargs, (0, 1))
+
+
+@handles("matmul", "addmm", "baddbmm", "addmv", "addbmm")
+def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """bias + a @ b; beta and alpha scale the two."""
+    added = args[0]
+    if is_active(added) and not isinstance(added, nn.Parameter):
+        # an activation is added: the sum passes it on, the product gets its rule
+        out = _product(session, func, args, kwargs, (1, 2))
+        return out
+    beta = kwargs.get("beta", 1)
+    bias = added if beta == 1 else added * beta
+    if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
+        session.measure.add_constant(added, beta)
+    return _product(session, func, args, kwargs, (1, 2), bias)
+
+
+@handles("matmul", "einsum")
+def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    equation, *operands = args
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = list(operands[0])
+    args = (equation, *operands)
+    live = [i for i, t in enumerate(args) if is_active(t) and not isinstance(t, nn.Parameter)]
+    if len(live) == 2:
+        return pair(session, func, args, kwargs, (live[0], live[1]))
+    if len(live) == 1:
+        return _times_constant(session, func, args, kwargs, live[0], None)
+    out = func(*args, **kwargs)
+    session.note(out, func)
+    return out

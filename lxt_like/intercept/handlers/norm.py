@@ -1,0 +1,165 @@
+"""Normalisations called as one function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import UnruledError
+from ...rules.base import Book
+from ...rules.norm import ConstantScale, _BetaShare
+from ..registry import Func, handles
+from ..session import Session
+from .common import is_active
+
+
+def _bind(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _rule(session: Session, func: Func, x: Tensor) -> ConstantScale | None:
+    rule = session.rule("norm", func)
+    return rule if isinstance(rule, ConstantScale) else None
+
+
+def _plain(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
+) -> Any:
+    out = func(*args, **kwargs)
+    session.claim(out, func, (x,))
+    return out
+
+
+@handles("norm", "layer_norm")
+def _layer_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    names = ("input", "normalized_shape", "weight", "bias", "eps")
+    given = _bind(names, args, kwargs)
+    x = given["input"]
+    if not is_active(x):
+        return func(*args, **kwargs)
+    rule = _rule(session, func, x)
+    if rule is None:
+        return _plain(session, func, args, kwargs, x)
+    return rule.layer_norm(
+        x,
+        given["normalized_shape"],
+        given.get("weight"),
+        given.get("bias"),
+        given.get("eps", 1e-5),
+        session.measure,
+    )
+
+
+@handles("norm", "rms_norm")
+def _rms_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    given = _bind(("input", "normalized_shape", "weight", "eps"), args, kwargs)
+    x = given["input"]
+    if not is_active(x):
+        return func(*args, **kwargs)
+    rule = _rule(session, func, x)
+    if rule is None:
+        return _plain(session, func, args, kwargs, x)
+    return rule.rms_norm(
+        x, given["normalized_shape"], given.get("weight"), given.get("eps"), session.measure
+    )
+
+
+@handles("norm", "group_norm")
+def _group_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    given = _bind(("input", "num_groups", "weight", "bias", "eps"), args, kwargs)
+    x = given["input"]
+    if not is_active(x):
+        return func(*args, **kwargs)
+    rule = _rule(session, func, x)
+    if rule is None:
+        return _plain(session, func, args, kwargs, x)
+    return rule.group_norm(
+        x,
+        given["num_groups"],
+        given.get("weight"),
+        given.get("bias"),
+        given.get("eps", 1e-5),
+        session.measure,
+    )
+
+
+@handles("norm", "instance_norm")
+def _instance_norm(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats")
+    given = _bind((*names, "momentum", "eps"), args, kwargs)
+    x = given["input"]
+    if not is_active(x):
+        return func(*args, **kwargs)
+    if not given.get("use_input_stats", True):
+        return _running_norm(session, func, args, kwargs, given)
+    rule = _rule(session, func, x)
+    if rule is None:
+        return _plain(session, func, args, kwargs, x)
+    weight, bias, eps = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
+    return rule.group_norm(x, x.shape[1], weight, bias, eps, session.measure)
+
+
+@handles("norm", "batch_norm")
+def _batch_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training")
+    given = _bind((*names, "momentum", "eps"), args, kwargs)
+    if not is_active(given["input"]):
+        return func(*args, **kwargs)
+    if given.get("training", False):
+        message = (
+            f"batch norm in {session.path or 'the model'} uses the statistics of the batch "
+            "(training mode), so samples explain each other; call model.eval() first"
+        )
+        if session.strict:
+            raise UnruledError(message)
+        session.warn(message)
+    return _running_norm(session, func, args, kwargs, given)
+
+
+def _running_norm(
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    given: dict[str, Any],
+) -> Any:
+    """With running statistics the norm is affine: x s + (beta - mean s), s = gamma / sigma."""
+    x = given["input"]
+    session.rule("norm", func)
+    out = func(*args, **kwargs)
+    session.claim(out, func, (x,))
+    if session.measure is not None and given.get("running_mean") is not None:
+        _declare_shift(session.measure, out, given)
+    return out
+
+
+def _declare_shift(book: Book, out: Tensor, given: dict[str, Any]) -> None:
+    mean, var = given["running_mean"].double(), given["running_var"].double()
+    scale = torch.rsqrt(var + given.get("eps", 1e-5))
+    if given.get("weight") is not None:
+        scale = scale * given["weight"].double()
+    shift = -mean * scale
+    if given.get("bias") is not None:
+        shift = shift + given["bias"].double()
+    book.declare(out, _BetaShare(shift.reshape(-1, *([1] * (out.dim() - 2))).detach()))
+
+
+@handles("norm", "normalize")
+def _normalize(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x / max(|x|_p, eps) with the norm constant."""
+    given = _bind(("input", "p", "dim", "eps", "out"), args, kwargs)
+    x = given["input"]
+    if not is_active(x):
+        return func(*args, **kwargs)
+    rule = _rule(session, func, x)
+    if rule is None:
+        return _plain(session, func, args, kwargs, x)
+    frozen = x.detach()
+    norm = frozen.norm(given.get("p", 2.0), given.get("dim", 1), keepdim=True)
+    return x / norm.clamp_min(given.get("eps", 1e-12)).expand_as(x)
+
+

@@ -1,0 +1,135 @@
+"""Element-wise products, quotients and powers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...rules.base import Gradient, scaled
+from ...rules.bilinear import Uniform
+from ..registry import Func, handles, in_place
+from ..session import Session
+from ..tags import Tag, carry, put, rank, tag
+from .common import is_active
+
+
+def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
+    """a * b of two activations: a weight is held constant, else the product's rule applies."""
+    ra, rb = rank(a), rank(b)
+    ta, tb = tag(a), tag(b)
+    high = max(ra, rb)
+    rule = session.rule("norm" if high == 4 else "product", func)
+    out: Tensor
+    if isinstance(rule, Gradient):
+        out = torch.mul(a, b)
+        session.claim(out, func, (a, b))
+        return out
+    roles = rule.weights["product"] if isinstance(rule, Uniform) else frozenset({"scale"})
+    weight = None
+    if ra != rb:
+        first = ta if ra > rb else tb
+        assert first is not None
+        weight = (0 if ra > rb else 1) if first.role in roles else None
+    if weight is not None:
+        out = torch.mul(a.detach(), b) if weight == 0 else torch.mul(a, b.detach())
+        carry(b if weight == 0 else a, out)
+    else:
+        uniform = rule if isinstance(rule, Uniform) else Uniform()
+        sources = (ta and ta.activation, tb and tb.activation)
+        out = uniform.product(a, b, sources)
+        if ta is not None and tb is not None and min(ra, rb) > 1:
+            put(out, Tag(ta.role))
+    session.claim(out, func, (a, b))
+    return out
+
+
+@handles("product", "mul", "multiply", "__mul__", "__rmul__")
+def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if len(args) < 2:
+        return func(*args, **kwargs)
+    a, b = args[0], args[1]
+    if is_active(a) and is_active(b):
+        if not (isinstance(a, nn.Parameter) or isinstance(b, nn.Parameter)):
+            return multiply(session, func, a, b)
+        out = func(*args, **kwargs)
+        session.claim(out, func, (a, b))
+        return out
+    out = func(*args, **kwargs)
+    carry(a if is_active(a) else b, out)
+    return out
+
+
+@handles("quotient", "div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__")
+def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """a / b: an active divisor is a norm's scale, held constant."""
+    if len(args) < 2:
+        return func(*args, **kwargs)
+    a, b = args[0], args[1]
+    if func in _REVERSED:
+        a, b = b, a
+    if not is_active(b) or isinstance(b, nn.Parameter):
+        out = func(*args, **kwargs)
+        carry(a, out)
+        return out
+    if not is_active(a) or isinstance(a, nn.Parameter):
+        out = func(*args, **kwargs)
+        put(out, Tag("scale"))
+        session.note(out, func)
+        return out
+    rule = session.rule("norm", func)
+    if isinstance(rule, Gradient):
+        out = func(*args, **kwargs)
+        session.claim(out, func, (a, b))
+        return out
+    out = torch.div(a, b.detach(), **kwargs)
+    carry(a, out)
+    return out
+
+
+_REVERSED = {
+    getattr(torch.Tensor, name) for name in ("__rtruediv__", "__rdiv__") if hasattr(torch.Tensor, name)
+}
+
+
+@handles("scale", "rsqrt", "reciprocal")
+def _inverse(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """1 / x and 1 / sqrt(x): the scale of a norm; constant where it multiplies a signal."""
+    out = func(*args, **kwargs)
+    if is_active(args[0]):
+        put(out, Tag("scale"))
+        session.note(out, func)
+    return out
+
+
+@handles("power", "pow", "__pow__", "square", "float_power")
+def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x^n: a product of n equal factors; each takes its n-th part, so x^n / x is the ratio."""
+    x = args[0]
+    exponent = 2 if len(args) < 2 else args[1]
+    if isinstance(exponent, Tensor) and exponent.numel() == 1 and not exponent.requires_grad:
+        exponent = exponent.item()
+    if not is_active(x) or isinstance(x, nn.Parameter) or isinstance(exponent, Tensor):
+        out = func(*args, **kwargs)
+        session.note(out, func)
+        return out
+    if exponent < 0:
+        out = func(*args, **kwargs)
+        put(out, Tag("scale"))
+        session.note(out, func)
+        return out
+    if exponent == 0:
+        return func(*args, **kwargs)
+    rule = session.rule("product", func)
+    if isinstance(rule, Gradient):
+        out = func(*args, **kwargs)
+    else:
+        out = func(scaled(x, 1.0 / exponent), *args[1:], **kwargs)
+    session.claim(out, func, (x,))
+    return out
+
+
+in_place("mul", "mul_", "multiply_", "__imul__")
+in_place("div", "div_", "divide_", "true_divide_", "__itruediv__", "__idiv__")
+in_place("pow", "pow_", "square_", "__ipow__")

@@ -1,0 +1,101 @@
+"""Functions that move, select, cast or add values: relevance passes through them unchanged.
+
+They need no rule; what matters is that the role of a tensor survives them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import UnruledError
+from ..registry import Func, functions, handles, register
+from ..session import Session
+from ..tags import Tag, carry, put, tag
+from .common import argument
+
+# Pure rearrangements: every element of the output is one element of the input.
+MOVES = """
+    view reshape transpose permute t expand expand_as squeeze unsqueeze flatten unflatten
+    contiguous clone __getitem__ select narrow chunk split unbind movedim swapaxes swapdims flip
+    roll view_as reshape_as moveaxis adjoint ravel tile repeat repeat_interleave tensor_split
+    hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
+    take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
+    diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
+    requires_grad_ swapdims_ mT __get__
+""".split()
+
+CASTS = "to type type_as float half bfloat16 double".split()
+"""Casts: a narrowing one loses rounding."""
+
+SUMS = """
+    sum mean cumsum cat concat concatenate stack hstack vstack dstack column_stack nansum
+    index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill
+    select_scatter slice_scatter diagonal_scatter block_diag
+""".split()
+"""Linear in all their tensor operands together."""
+
+ADDITIONS = "add sub subtract rsub __radd__ __rsub__".split()
+
+
+def _known(names: list[str]) -> list[str]:
+    return [n for n in names if functions(n)]
+
+
+def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    out = func(*args, **kwargs)
+    source = args[0] if args else None
+    if isinstance(source, Tensor) and tag(source) is not None:
+        carry(source, out)
+    return out
+
+
+def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Weights written into zeros (a router's dense form) stay weights."""
+    out = func(*args, **kwargs)
+    for t in (*args, *kwargs.values()):
+        if isinstance(t, Tensor) and tag(t) is not None:
+            carry(t, out)
+            break
+    return out
+
+
+def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    out = func(*args, **kwargs)
+    for t, other in ((args[0], args[1]), (args[1], args[0])) if len(args) > 1 else ():
+        found = tag(t)
+        # 1 + tanh, 1 + erf: the gate of an activation written inline
+        if found is not None and found.role == "odd" and not isinstance(other, Tensor):
+            put(out, Tag("gate"))
+        elif found is not None and not (isinstance(other, Tensor) and other.requires_grad):
+            put(out, Tag(found.role))
+    return out
+
+
+register("move", _known(MOVES), _pass)
+register("cast", CASTS, _pass)
+register("sum", _known([n for n in SUMS if not n.startswith(("scatter", "index_", "masked_f"))]))
+register(
+    "sum",
+    _known([n for n in SUMS if n.startswith(("scatter", "index_", "masked_f"))]),
+    _scatter,
+)
+register("add", _known(ADDITIONS), _add)
+
+
+@handles("dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
+def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Identity in eval mode; in training mode the explanation would be random."""
+    training = argument(args, kwargs, 2, "training", True)
+    if training and argument(args, kwargs, 1, "p", 0.5) > 0 and args[0].requires_grad:
+        message = (
+            f"dropout in {session.path or 'the model'} is active (training mode): each explanation "
+            "would be random; call model.eval() first"
+        )
+        if session.strict:
+            raise UnruledError(message)
+        session.warn(message)
+    out = func(*args, **kwargs)
+    carry(args[0], out)
+    return out

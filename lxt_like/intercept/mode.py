@@ -1,0 +1,115 @@
+"""The mode that sees every torch function a patched model calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .registry import ENTRIES, IN_PLACE, Func
+from .session import Session
+from .tags import carry, put, tag
+
+
+class Interceptor(TorchFunctionMode):
+    """Gives each torch function its rule, for the session of the running model.
+
+    One per thread: sessions of nested patches replace each other, so that the innermost
+    composite applies, once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: Session | None = None
+
+    def __torch_function__(
+        self,
+        func: Func,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        session = self.session
+        kwargs = kwargs or {}
+        if session is None:
+            return func(*args, **kwargs)
+        if session.measure is not None:
+            return session.measure.call(session, func, args, kwargs)
+        return dispatch(session, func, args, kwargs)
+
+
+def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``func(*args, **kwargs)`` under the session's rules."""
+    entry = ENTRIES.get(func)
+    if entry is None:
+        plain = IN_PLACE.get(func)
+        if plain is not None and torch.is_grad_enabled() and _both_active(args):
+            return _in_place(session, plain, args, kwargs)
+        out = func(*args, **kwargs)
+        if type(out) is Tensor and out.grad_fn is not None:
+            if plain is None:
+                session.note(out, func)
+        return out
+    if entry.handler is None or not torch.is_grad_enabled():
+        return func(*args, **kwargs)
+    return entry.handler(session, func, args, kwargs)
+
+
+def _both_active(args: tuple[Any, ...]) -> bool:
+    return sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3]) > 1 or (
+        len(args) == 1 and isinstance(args[0], Tensor) and args[0].requires_grad
+    )
+
+
+def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A product written into its operand: computed out of place and copied back.
+
+    A hook on a node whose tensor is then overwritten would see the wrong gradient.
+    """
+    target = args[0]
+    old = target.clone()
+    carry(target, old)
+    result = dispatch(session, plain, (old, *args[1:]), kwargs)
+    role = tag(result)
+    target.copy_(result)
+    put(target, role)
+    return target
+
+
+_local = threading.local()
+
+
+def interceptor() -> Interceptor:
+    """This thread's interceptor."""
+    mode = getattr(_local, "mode", None)
+    if mode is None:
+        mode = _local.mode = Interceptor()
+        _local.depth = 0
+    return mode  # type: ignore[no-any-return]
+
+
+@contextmanager
+def active(session: Session | None) -> Iterator[None]:
+    """Run with ``session`` intercepting in this thread; None: with no interception."""
+    mode = interceptor()
+    before = mode.session
+    mode.session = session
+    entered = session is not None and not _is_on(mode)
+    try:
+        if entered:
+            with mode:
+                yield
+        else:
+            yield
+    finally:
+        mode.session = before
+
+
+def _is_on(mode: Interceptor) -> bool:
+    n = torch._C._len_torch_function_stack()
+    return any(torch._C._get_function_stack_at(i) is mode for i in range(n))

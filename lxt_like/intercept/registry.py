@@ -1,0 +1,105 @@
+"""The registry: torch function -> the handler that gives it a rule.
+
+A torch function has several names (``torch.matmul``, ``Tensor.matmul``, ``x @ y``); a handler
+is registered for all of them at once, by name.  In-place forms are known by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import RegistryError
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Func = Callable[..., Any]
+Handler = Callable[["Session", Func, tuple[Any, ...], dict[str, Any]], Any]
+
+_NAMESPACES = (torch, torch.Tensor, F, torch.special, torch._C._nn)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a torch function."""
+
+    name: str
+    kind: str
+    handler: Handler | None = None
+
+
+ENTRIES: dict[Func, Entry] = {}
+"""Every torch function that has a handler or is known to need none."""
+
+IN_PLACE: dict[Func, Func] = {}
+"""In-place functions -> the function that computes the same out of place."""
+
+
+def functions(name: str) -> list[Func]:
+    """All torch functions called ``name``, over torch, Tensor and torch.nn.functional."""
+    found: list[Func] = []
+    for space in _NAMESPACES:
+        f = getattr(space, name, None)
+        if callable(f) and not isinstance(f, type) and f not in found:
+            found.append(f)
+    return found
+
+
+def register(kind: str, names: Iterable[str], handler: Handler | None = None) -> None:
+    """Register ``handler`` (None: nothing to do) for every torch function of these names.
+
+    Raises:
+        RegistryError: for a name that no torch function has, or that already has an entry.
+    """
+    mine: set[Func] = set()  # torch has aliases: one function under two of these names
+    for name in names:
+        found = functions(name)
+        if not found:
+            raise RegistryError(
+                f"register: torch, torch.Tensor and torch.nn.functional have no function {name!r}"
+            )
+        for f in found:
+            if f in mine:
+                continue
+            if f in ENTRIES:
+                raise RegistryError(
+                    f"register: {name!r} already has the entry {ENTRIES[f].kind!r}; "
+                    "one function, one handler"
+                )
+            ENTRIES[f] = Entry(name, kind, handler)
+            mine.add(f)
+
+
+def handles(kind: str, *names: str) -> Callable[[Handler], Handler]:
+    """Decorator: :func:`register` the function below for these names."""
+
+    def add(handler: Handler) -> Handler:
+        register(kind, names, handler)
+        return handler
+
+    return add
+
+
+def in_place(out_of_place: str, *names: str) -> None:
+    """Declare that the functions ``names`` are ``out_of_place`` written into their first argument."""
+    target = functions(out_of_place)[0]
+    mine: set[Func] = set()
+    for name in names:
+        for f in functions(name):
+            if f in IN_PLACE and f not in mine:
+                raise RegistryError(f"in_place: {name!r} is already declared")
+            IN_PLACE[f] = target
+            mine.add(f)
+
+
+def name_of(func: Func) -> str:
+    """A readable name for any torch function: 'torch.matmul', 'Tensor.__setitem__', ..."""
+    entry = ENTRIES.get(func)
+    if entry is not None:
+        return entry.name
+    return str(torch.overrides.resolve_name(func) or getattr(func, "__name__", func))

@@ -1,0 +1,156 @@
+"""A session: one composite at work on one model; what the handlers ask and tell."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ..composites import Composite, Resolver, Site
+from ..errors import UnruledError, UnruledWarning
+from ..rules.base import Gradient, Rule
+from .graph import Node, Unruled, claim, find_unruled, note
+from .registry import Func, name_of
+
+if TYPE_CHECKING:
+    from .measure import Measure
+
+ADVICE = (
+    "register a handler for it (docs/adding-an-op.md), or pass strict=False to give it the "
+    "plain gradient (the ledger then shows what that costs)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation that met a rule: in execution order."""
+
+    index: int
+    op: str
+    kind: str
+    path: str
+    rule: Rule
+
+
+@dataclass
+class Session:
+    """The state shared by the handlers while a patched model runs.
+
+    ``counting``: only execution order matters, every operation gets the plain gradient.
+    ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
+    receives every attention's output [batch, heads, tokens, dim] with its module's path.
+    """
+
+    composite: Composite
+    strict: bool = True
+    counting: bool = False
+    totals: tuple[int, ...] | None = None
+    measure: Measure | None = None
+    steps: list[Step] | None = None
+    on_heads: Callable[[str, Tensor], None] | None = None
+    stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    resolver: Resolver = field(init=False)
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new forward: execution order counts from its start."""
+        self.resolver = Resolver(self.composite, self.totals)
+        rules = [a.rule for a in self.composite.assignments]
+        self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
+        self._seen: set[str] = set()
+
+    @property
+    def path(self) -> str:
+        """The path of the module that is running; '' for the model itself."""
+        return self.stack[-1][0] if self.stack else ""
+
+    def rule(self, kind: str, func: Func) -> Rule:
+        """The rule for an operation of ``kind`` in the running module.
+
+        Raises:
+            UnruledError: strict, and no assignment of the composite fits.
+        """
+        path, types = self.stack[-1] if self.stack else ("", ())
+        found = self.resolver.rule(Site(kind, path, types))
+        if self.counting:
+            return Gradient()
+        if found is None:
+            where = f"{name_of(func)} in {path or 'the model'}"
+            message = (
+                f"no rule for the {kind} operation {where}: the composite has no assignment that "
+                f"fits it; add lxt.Assign(<rule>, kind={kind!r}) or lxt.rules.Gradient()"
+            )
+            if self.strict:
+                raise UnruledError(message)
+            self.warn(message)
+            found = Gradient()
+        if self.steps is not None:
+            self.steps.append(Step(len(self.steps), name_of(func), kind, path, found))
+        if self.measure is not None:
+            self.measure.rule = (kind, repr(found))
+        return found
+
+    def run(self, func: Func, *args: Any, **kwargs: Any) -> Any:
+        """``func`` as the model would have called it: intercepted, ruled, measured."""
+        from .mode import dispatch
+
+        if self.measure is not None:
+            return self.measure.call(self, func, args, kwargs)
+        return dispatch(self, func, args, kwargs)
+
+    def warn(self, message: str) -> None:
+        """One warning per cause."""
+        if message not in self._seen:
+            self._seen.add(message)
+            warnings.warn(message, UnruledWarning, stacklevel=2)
+
+    def claim(self, out: Any, func: Func, inputs: Iterable[Any]) -> None:
+        """The nodes from ``inputs`` to ``out`` are covered by a rule."""
+        claim(out, name_of(func), inputs)
+
+    def note(self, out: Any, func: Func) -> None:
+        """Remember which function made ``out`` and where, for error messages."""
+        note(out, f"{name_of(func)} in {self.path or 'the model'}")
+
+    def note_module(self, out: Any, path: str) -> None:
+        """Remember that ``out`` left the module at ``path``, for error messages."""
+        if isinstance(out, Tensor):
+            note(out, f"in {path or 'the model'}")
+
+    def check(self, outputs: Iterable[Tensor]) -> list[Node]:
+        """Walk the graph; an operation without a rule is an error (strict) or a warning.
+
+        Returns the nodes of reentrant checkpoints, whose inner graphs are yet to be made.
+
+        Raises:
+            UnruledError: naming each operation, its module, and what to do.
+        """
+        if self.plain:
+            return []
+        found, checkpoints = find_unruled(outputs)
+        if found:
+            self._refuse(found)
+        return checkpoints
+
+    def _refuse(self, found: list[Unruled]) -> None:
+        names = sorted({str(u) for u in found})
+        shown = "; ".join(names[:8]) + (f"; and {len(names) - 8} more" if len(names) > 8 else "")
+        if self.strict:
+            raise UnruledError(
+                f"no rule for {len(names)} operation(s) on the path from the score to the input: "
+                f"{shown}. What to do: {ADVICE}."
+            )
+        self.warn(f"strict=False: these operations got the plain gradient: {shown}")
+        if self.measure is not None:
+            self.measure.watch(u.node for u in found)
+
+
+def types_of(module: nn.Module) -> tuple[str, ...]:
+    """The names of a module's class and its bases, for matching assignments."""
+    return tuple(c.__name__ for c in type(module).__mro__ if c is not object)

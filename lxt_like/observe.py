@@ -1,0 +1,162 @@
+"""Looking inside while a patched model runs: named layers, attention heads, masks."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from einops import reduce
+from torch import Tensor, nn
+
+from .errors import InputError
+from .intercept.measure import Measure, Record
+from .numerics import inner, upcast
+from .patch.inputs import Inputs
+from .rules.base import consumer
+
+
+class _Watched:
+    """A hidden tensor and the gradient that arrives at it."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value.detach().clone()
+        self.grad: Tensor | None = None
+        value.register_hook(self._on_grad)
+
+    def _on_grad(self, g: Tensor) -> None:
+        self.grad = g.detach() if self.grad is None else self.grad + g.detach()
+
+    def relevance(self) -> Tensor:
+        if self.grad is None:  # not on the path: nothing arrived
+            return upcast(self.value).new_zeros(self.value.shape)
+        return upcast(self.value) * upcast(self.grad)
+
+
+class Observer:
+    """Catches explained embeddings, named layers and heads as modules return."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        layers: Sequence[str] | None,
+        masks: Mapping[str, Tensor] | None,
+        measure: Measure | None,
+    ) -> None:
+        if isinstance(layers, str):
+            layers = [layers]
+        self.inputs, self.measure = inputs, measure
+        self.patterns = tuple(layers or ())
+        self.masks = dict(masks or {})
+        paths = [name for name, _ in model.named_modules()]
+        for pattern in (*self.patterns, *self.masks):
+            if not any(_match(path, pattern) for path in paths):
+                near = [p for p in paths if p.count(".") <= 2 and p][:12]
+                raise InputError(
+                    f"no module matches the layer {pattern!r}; the model has {', '.join(near)}, ..."
+                )
+        self._layers: dict[str, _Watched] = {}
+        self._heads: dict[str, _Watched] = {}
+
+    def on_exit(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """Called with each module's output; returns what the model goes on with."""
+        out = self.inputs.on_exit(module, args, kwargs, out)
+        if not (self.patterns or self.masks):
+            return out
+        hidden = _first_tensor(out)
+        if hidden is None or not hidden.requires_grad:
+            return out
+        for pattern, mask in self.masks.items():
+            if _match(path, pattern):
+                hidden = self._masked(path, hidden, mask)
+                out = _replace_first(out, hidden)
+        if any(_match(path, p) for p in self.patterns):
+            self._layers[_free(path, self._layers)] = _Watched(hidden)
+        return out
+
+    def on_heads(self, path: str, out: Tensor) -> None:
+        """Called with each attention's output [batch, heads, tokens, dim]."""
+        if out.requires_grad and any(_inside(path, p) for p in self.patterns):
+            self._heads[_free(path, self._heads)] = _Watched(out)
+
+    def layers(self) -> dict[str, Tensor]:
+        """Relevance at the named layers, in their own shapes."""
+        return {path: w.relevance() for path, w in self._layers.items()}
+
+    def heads(self) -> dict[str, Tensor]:
+        """Relevance of each attention head, [batch, heads, tokens]."""
+        return {
+            path: reduce(w.relevance(), "b h t d -> b h t", "sum")
+            for path, w in self._heads.items()
+        }
+
+    def _masked(self, path: str, hidden: Tensor, mask: Tensor) -> Tensor:
+        record = None
+        if self.measure is not None:
+            record = Record("mask", "mask", path, "masks")
+            self.measure.records.append(record)
+        v = consumer(hidden)
+        node = v.grad_fn
+        assert node is not None
+        factor = mask.to(hidden.device, hidden.dtype)
+        node.register_prehook(partial(self._on_mask, record, hidden.detach().clone(), factor))
+        return v
+
+    def _on_mask(
+        self, record: Record | None, value: Tensor, mask: Tensor, grads: tuple[Tensor | None, ...]
+    ) -> tuple[Tensor | None, ...]:
+        (g,) = grads
+        if g is None:
+            return grads
+        kept = g * mask
+        if record is not None and self.measure is not None:
+            sample = self.measure.sample
+            record.arrived[sample] += inner(value, g)
+            record.passed[sample] += inner(value, kept)
+            record.add("masked", sample, inner(value, g * (1 - mask)))
+        return (kept,)
+
+
+def _match(path: str, pattern: str) -> bool:
+    return path == pattern or fnmatch.fnmatchcase(path, pattern)
+
+
+def _inside(path: str, pattern: str) -> bool:
+    parts = path.split(".")
+    return any(_match(".".join(parts[:n]), pattern) for n in range(len(parts) + 1))
+
+
+def _free(path: str, taken: Mapping[str, Any]) -> str:
+    """A module that runs several times gets ``path``, ``path:1``, ``path:2``, ..."""
+    name, n = path, 0
+    while name in taken:
+        n += 1
+        name = f"{path}:{n}"
+    return name
+
+
+def _first_tensor(out: Any) -> Tensor | None:
+    if isinstance(out, Tensor):
+        return out
+    if isinstance(out, Mapping):
+        out = tuple(out.values())
+    if isinstance(out, (tuple, list)):
+        return next((t for t in out if isinstance(t, Tensor)), None)
+    return None
+
+
+def _replace_first(out: Any, new: Tensor) -> Any:
+    if isinstance(out, Tensor):
+        return new
+    if isinstance(out, Mapping):
+        key = next(k for k, v in out.items() if isinstance(v, Tensor))
+        out[key] = new  # type: ignore[index]
+        return out
+    items = list(out)
+    at = next(i for i, t in enumerate(items) if isinstance(t, Tensor))
+    items[at] = new
+    return type(out)(items)

@@ -1,0 +1,186 @@
+"""What is explained: token ids at their embedding, float tensors directly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, ModelError
+from ..numerics import inner, upcast
+
+_NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
+
+
+def module_of(model: Any) -> nn.Module:
+    """The module of a model or a transformers pipeline.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if isinstance(model, nn.Module):
+        return model
+    inner_model = getattr(model, "model", None)
+    if isinstance(inner_model, nn.Module):
+        return inner_model
+    raise InputError(
+        "expected a torch.nn.Module or a transformers pipeline, got "
+        f"{type(model).__name__}: {str(model)[:80]!r}"
+    )
+
+
+class _Explained:
+    """One explained tensor: the leaf whose gradient is wanted."""
+
+    def __init__(self, leaf: Tensor, shape: torch.Size, tokens: bool) -> None:
+        self.leaf, self.shape, self.tokens = leaf, shape, tokens
+
+    def relevance(self) -> Tensor:
+        leaf = self.leaf.detach()
+        grad = self.leaf.grad
+        if grad is None:
+            grad = torch.zeros_like(leaf)
+        value = upcast(leaf) * upcast(grad)
+        return value.reshape(*self.shape, -1).sum(-1) if self.tokens else value
+
+
+class Inputs:
+    """The arguments of a call, with leaves in place of what is explained.
+
+    Raises:
+        InputError: for inputs that are no tensors, empty, of the wrong dtype, or hold nothing
+            that can be explained.
+    """
+
+    def __init__(self, model: nn.Module, given: Any) -> None:
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self._ids: dict[str, Tensor] = {}
+        self._found: dict[str, _Explained] = {}
+        self._embedding = _input_embedding(model)
+        if isinstance(given, Tensor):
+            self.args = (self._take("input", given, model),)
+        elif isinstance(given, Mapping):
+            self.kwargs = {str(k): self._take(str(k), v, model) for k, v in given.items()}
+        else:
+            raise InputError(
+                "inputs: expected a tensor or a mapping of keyword arguments "
+                f"(such as a tokenizer returns with return_tensors='pt'), got "
+                f"{type(given).__name__}"
+            )
+        if "inputs_embeds" in self.kwargs:
+            self._ids.pop("input_ids", None)
+        if not (self._ids or self._found):
+            raise InputError(
+                f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
+                "expected input_ids, or a float tensor such as pixel_values or inputs_embeds"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what is explained."""
+        return [*self._found, *(n for n in self._ids if n not in self._found)]
+
+    def _take(self, name: str, value: Any, model: nn.Module) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.dim() == 0 or 0 in value.shape:
+            raise InputError(
+                f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
+            )
+        if any(word in name for word in _NOT_EXPLAINED):
+            return value
+        if value.is_floating_point() or value.is_complex():
+            if name.endswith("input_ids"):
+                raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
+            _check_dtype(name, value, model)
+            if not torch.isfinite(value).all():
+                raise InputError(f"{name} holds NaN or infinity")
+            leaf = value.detach().clone().requires_grad_()
+            self._found[name] = _Explained(leaf, leaf.shape, tokens=False)
+            return leaf
+        if name == "input" or name.endswith("input_ids"):
+            if value.dtype not in (torch.int64, torch.int32):
+                raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")
+            self._ids[name] = value
+        return value
+
+    def on_exit(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """Replace the output of the embedding of explained ids by a leaf."""
+        if not self._ids or not isinstance(out, Tensor) or not self._is_embedding(module):
+            return out
+        ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
+        if not isinstance(ids, Tensor):
+            return out
+        for name, wanted in self._ids.items():
+            if name in self._found or ids.numel() != wanted.numel():
+                continue
+            if ids is wanted or torch.equal(ids.reshape(-1), wanted.reshape(-1).to(ids.device)):
+                leaf = out.detach().requires_grad_()
+                self._found[name] = _Explained(leaf, wanted.shape, tokens=True)
+                return leaf
+        return out
+
+    def _is_embedding(self, module: nn.Module) -> bool:
+        known = self._embedding
+        if known is None:
+            return isinstance(module, nn.Embedding)
+        if module is known:
+            return True
+        weight = getattr(known, "weight", None)
+        return (
+            weight is not None
+            and isinstance(module, nn.Embedding)
+            and module.weight is weight
+        )
+
+    def check_found(self) -> None:
+        """Raise if the forward never embedded the ids that are to be explained."""
+        missing = [n for n in self._ids if n not in self._found]
+        if missing:
+            raise ModelError(
+                f"no embedding module took {', '.join(missing)} as it is, so there is no place to "
+                "explain it; give inputs_embeds instead"
+            )
+
+    def relevance(self, batch: int) -> tuple[Any, Tensor]:
+        """The relevance (a tensor, or a dict by name) and its total per sample [batch]."""
+        parts = {name: e.relevance() for name, e in self._found.items()}
+        total = torch.zeros(batch, dtype=torch.float64)
+        for part in parts.values():
+            if part.shape[0] == batch:
+                total += part.detach().double().reshape(batch, -1).sum(-1).cpu()
+            else:
+                total += inner(part, torch.ones_like(part)) / batch
+        return (next(iter(parts.values())) if len(parts) == 1 else parts), total
+
+    def finite(self) -> bool:
+        """Whether every gradient that arrived is finite."""
+        grads = (e.leaf.grad for e in self._found.values())
+        return all(g is None or bool(torch.isfinite(g).all()) for g in grads)
+
+
+def _input_embedding(model: nn.Module) -> nn.Module | None:
+    getter = getattr(model, "get_input_embeddings", None)
+    if getter is None:
+        return None
+    try:
+        found = getter()
+    except (NotImplementedError, AttributeError):
+        return None
+    return found if isinstance(found, nn.Module) else None
+
+
+def _check_dtype(name: str, value: Tensor, model: nn.Module) -> None:
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if parameter is None or value.is_complex() or torch.is_autocast_enabled(value.device.type):
+        return
+    if parameter.dtype != value.dtype:
+        raise InputError(
+            f"{name} is {value.dtype} but the model is {parameter.dtype}; "
+            f"convert it with {name}.to({parameter.dtype})"
+        )

@@ -1,0 +1,147 @@
+"""What a patch changes on a model, and how it is put back: identical objects, in any order.
+
+Each module gets one instance attribute, ``forward``, that says which module is running; each
+parameter's ``requires_grad`` is switched off.  Patches of one module stack up; the last one
+applies, and the last to go restores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..errors import PatchError
+from ..intercept import types_of
+
+if TYPE_CHECKING:
+    from .patch import Patch
+
+_MISSING = object()
+
+LOCK = threading.Condition()
+"""Guards the tables below; signalled when a patch goes."""
+
+_attributes: dict[tuple[int, str], Scoped] = {}
+_frozen: dict[int, list[Any]] = {}  # id(parameter) -> [parameter, its flag, patches holding it]
+
+
+class Scoped:
+    """A module's attribute under a patch: calls go through the innermost patch.
+
+    Callable like the original (``inspect.signature`` sees through it); refuses to be copied or
+    pickled, because a copy would stay patched for ever.
+    """
+
+    def __init__(self, module: nn.Module, attribute: str) -> None:
+        self.module, self.attribute = module, attribute
+        self.before = module.__dict__.get(attribute, _MISSING)
+        self.original: Callable[..., Any] = getattr(module, attribute)
+        self.__wrapped__ = self.original
+        self.patches: list[tuple[Patch, str, tuple[str, ...]]] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        patch, path, types = self.patches[-1]
+        return patch.enter(self, path, types, args, kwargs)
+
+    def put(self) -> None:
+        self.module.__dict__[self.attribute] = self
+
+    def take_back(self) -> None:
+        if self.before is _MISSING:
+            self.module.__dict__.pop(self.attribute, None)
+        else:
+            self.module.__dict__[self.attribute] = self.before
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise PatchError("this model is patched: restore it before copying or pickling it")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise PatchError("this model is patched: restore it before copying or pickling it")
+
+
+class ScopedCheckpoint(Scoped):
+    """transformers' checkpointing function: what is recomputed runs under the patch too."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        patch, path, types = self.patches[-1]
+        return self.original(patch.recomputed(function, path, types), *args, **kwargs)
+
+
+def refuse_unpatchable(model: nn.Module) -> None:
+    """Raise PatchError for models whose forward Python never runs."""
+    for name, module in model.named_modules():
+        here = name or "the model"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise PatchError(
+                f"{here} is a TorchScript module, whose operations cannot be intercepted; "
+                "patch the eager model it was made from"
+            )
+        if type(module).__name__ == "OptimizedModule":
+            raise PatchError(
+                f"{here} is compiled by torch.compile; patch the original, model._orig_mod"
+            )
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
+
+
+def _wanted(model: nn.Module) -> list[tuple[str, nn.Module, str, type[Scoped]]]:
+    wanted: list[tuple[str, nn.Module, str, type[Scoped]]] = []
+    for path, module in model.named_modules():
+        if type(module).forward is not nn.Module.forward or "forward" in module.__dict__:
+            wanted.append((path, module, "forward", Scoped))
+        if "_gradient_checkpointing_func" in module.__dict__:
+            wanted.append((path, module, "_gradient_checkpointing_func", ScopedCheckpoint))
+    return wanted
+
+
+def busy(model: nn.Module, patch: Patch) -> Patch | None:
+    """A patch of another thread that holds a part of ``model``, if there is one."""
+    for module in model.modules():
+        scoped = _attributes.get((id(module), "forward"))
+        if scoped is not None:
+            for other, _, _ in scoped.patches:
+                if other.owner != patch.owner:
+                    return other
+    return None
+
+
+def install(model: nn.Module, patch: Patch, freeze: bool) -> None:
+    """Put ``patch`` on every module of ``model``; all or nothing.  The caller holds LOCK."""
+    try:
+        for path, module, attribute, cls in _wanted(model):
+            key = (id(module), attribute)
+            scoped = _attributes.get(key)
+            if scoped is None:
+                scoped = cls(module, attribute)
+                scoped.put()
+                _attributes[key] = scoped
+            scoped.patches.append((patch, path, types_of(module)))
+        if freeze:
+            for parameter in model.parameters():
+                held = _frozen.setdefault(
+                    id(parameter), [parameter, parameter.requires_grad, []]
+                )
+                held[2].append(patch)
+                parameter.requires_grad_(False)
+    except BaseException:
+        uninstall(patch)
+        raise
+
+
+def uninstall(patch: Patch) -> None:
+    """Take ``patch`` off wherever it is.  The caller holds LOCK."""
+    for key, scoped in list(_attributes.items()):
+        scoped.patches = [p for p in scoped.patches if p[0] is not patch]
+        if not scoped.patches:
+            scoped.take_back()
+            del _attributes[key]
+    for identity, (parameter, flag, holders) in list(_frozen.items()):
+        holders[:] = [p for p in holders if p is not patch]
+        if not holders:
+            parameter.requires_grad_(flag)
+            del _frozen[identity]
+    LOCK.notify_all()

@@ -1,0 +1,270 @@
+"""``patch``: one call gives a model's operations their rules, one call takes them away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..composites import Composite, composite as resolve
+from ..errors import InputError, PatchError
+from ..intercept import Session, active, interceptor
+from .install import LOCK, Scoped, busy, install, refuse_unpatchable, uninstall
+
+OnExit = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], Any]
+
+
+class Patch:
+    """A model under a composite, until :meth:`restore`; also a context manager.
+
+    Attributes:
+        model: the patched module; the same object as before.
+        composite: the rules in force.
+        session: what the handlers see (for the library's own use).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        composite: Composite,
+        strict: bool = True,
+        check: bool = True,
+        on_exit: OnExit | None = None,
+    ) -> None:
+        self.model = model
+        self.composite = composite
+        self.session = Session(composite, strict)
+        self.owner = threading.get_ident()
+        self.active = False
+        self._check = check
+        self._on_exit = on_exit
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def install(self, freeze: bool = True, timeout: float | None = None) -> Patch:
+        """Put the patch on; waits while another thread explains the same modules."""
+        refuse_unpatchable(self.model)
+        with LOCK:
+            if not LOCK.wait_for(lambda: busy(self.model, self) is None, timeout):
+                raise PatchError(
+                    "this model is patched by another thread and was not restored within "
+                    f"{timeout:g} s; restore it there first"
+                )
+            install(self.model, self, freeze)
+            self.active = True
+        return self
+
+    def restore(self) -> None:
+        """Put everything back: the identical objects.  A second call does nothing."""
+        with LOCK:
+            if self.active:
+                uninstall(self)
+                self.active = False
+
+    def __enter__(self) -> Patch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.restore()
+
+    def __repr__(self) -> str:
+        state = "active" if self.active else "restored"
+        name = self.composite.name or "a composite"
+        return f"<Patch of {type(self.model).__name__} with {name}: {state}>"
+
+    # -- what the patched modules call -----------------------------------------------------------
+
+    def enter(
+        self,
+        scoped: Scoped,
+        path: str,
+        types: tuple[str, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Run a module's own forward in its place on the session's stack."""
+        session = self.session
+        recomputing = torch._C._current_graph_task_id() != -1
+        if threading.get_ident() != self.owner and not recomputing:
+            return self._elsewhere(scoped, args, kwargs)
+        outermost = not session.stack and not recomputing
+        if outermost:
+            session.totals = None
+            if session.composite.needs_total:
+                session.totals = self._count(scoped, args, kwargs)
+            session.restart()
+        scope = nullcontext() if interceptor().session is session else active(session)
+        with scope:
+            session.stack.append((path, types))
+            try:
+                out = scoped.original(*args, **kwargs)
+            finally:
+                session.stack.pop()
+        if recomputing:
+            return out
+        session.note_module(out, path)
+        if self._on_exit is not None:
+            with active(None):
+                out = self._on_exit(path, scoped.module, args, kwargs, out)
+        if outermost and self._check and torch.is_grad_enabled():
+            self.check(explained_outputs(out))
+        return out
+
+    def check(self, outputs: Iterable[Tensor]) -> None:
+        """Strictness: every operation above ``outputs`` has a rule, or it is an error."""
+        for node in self.session.check(outputs):
+            # reentrant checkpointing keeps the function; what it recomputes needs its rules too
+            node.run_function = self.recomputed(node.run_function, "", (), checked=True)
+
+    def recomputed(
+        self,
+        function: Callable[..., Any],
+        path: str,
+        types: tuple[str, ...],
+        checked: bool = False,
+    ) -> Callable[..., Any]:
+        """``function`` as gradient checkpointing is to call it, now and in the backward."""
+        return function if isinstance(function, _Recomputed) else _Recomputed(
+            self, function, path, types, checked
+        )
+
+    def _elsewhere(self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Another thread uses the model meanwhile: plain inference, never a mixture."""
+        if torch.is_grad_enabled():
+            raise PatchError(
+                "this model is being explained by another thread; wait until that is done, or "
+                "run plain inference under torch.no_grad()"
+            )
+        return scoped.original(*args, **kwargs)
+
+    def _count(
+        self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, ...]:
+        """A forward that counts, for assignments that are given from the last operation."""
+        if kwargs.get("past_key_values") is not None:
+            raise InputError(
+                "a composite with where='last' or a negative range needs a counting forward, which "
+                "would write into past_key_values; run without a cache"
+            )
+        session, on_exit = self.session, self._on_exit
+        self.session, self._on_exit = Session(session.composite, counting=True), None
+        try:
+            with torch.enable_grad(), active(self.session):
+                self.session.stack.append(("", ()))
+                scoped.original(*args, **kwargs)
+            return tuple(self.session.resolver.counts)
+        finally:
+            self.session, self._on_exit = session, on_exit
+
+
+class _Recomputed:
+    """A checkpointed function under the patch: in the forward, and again in the backward."""
+
+    def __init__(
+        self,
+        patch: Patch,
+        function: Callable[..., Any],
+        path: str,
+        types: tuple[str, ...],
+        checked: bool,
+    ) -> None:
+        self.patch, self.function = patch, function
+        self.path, self.types, self.checked = path, types, checked
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        patch = self.patch
+        if not patch.active:
+            raise PatchError(
+                "gradient checkpointing recomputes the model in the backward, but the patch was "
+                "restored before it; call backward() inside the patch"
+            )
+        with active(patch.session):
+            patch.session.stack.append((self.path, self.types))
+            try:
+                out = self.function(*args, **kwargs)
+            finally:
+                patch.session.stack.pop()
+        if self.checked and torch.is_grad_enabled():
+            patch.check(tensors_of(out))
+        return out
+
+
+_ASIDE = ("loss", "attentions", "router_logits", "past_key_values", "aux")
+
+
+def tensors_of(out: Any) -> list[Tensor]:
+    """Every differentiable tensor in a module's output."""
+    if isinstance(out, Tensor):
+        return [out] if out.grad_fn is not None else []
+    if isinstance(out, dict):
+        return [t for v in out.values() for t in tensors_of(v)]
+    if isinstance(out, (tuple, list)):
+        return [t for v in out for t in tensors_of(v)]
+    return []
+
+
+def explained_outputs(out: Any) -> list[Tensor]:
+    """The outputs a user would explain: the logits, else all but losses and attention maps."""
+    if isinstance(out, dict):
+        if isinstance(out.get("logits"), Tensor):
+            return tensors_of(out["logits"])
+        return [
+            t
+            for key, v in out.items()
+            if not any(word in str(key) for word in _ASIDE)
+            for t in tensors_of(v)
+        ]
+    return tensors_of(out)
+
+
+def patch(
+    model: Any,
+    composite: str | Composite = "attnlrp",
+    *,
+    strict: bool = True,
+    freeze: bool = True,
+    timeout: float | None = 60.0,
+) -> Patch:
+    """Give the operations of ``model`` the rules of ``composite``, so that x * x.grad is relevance.
+
+        with lxt.patch(model, "attnlrp"):
+            logits = model(inputs_embeds=x.requires_grad_()).logits
+            logits[0, c].backward()
+        relevance = x * x.grad
+
+    Forward values stay bit-equal.  ``retain_grad()`` on any hidden state gives its relevance.
+    Nested patches of one model: the innermost composite applies.
+
+    Args:
+        model: a ``torch.nn.Module``, or a transformers pipeline (its model is patched).
+        composite: a preset's name or a :class:`lxt.Composite`.
+        strict: an operation without a rule raises :class:`UnruledError` at the end of the
+            forward; False: it gets the plain gradient and one warning.
+        freeze: parameters do not require grad while the patch lasts (no relevance is written
+            into ``parameter.grad``, and nothing is saved for it).
+        timeout: seconds to wait while another thread has patched the same modules.
+
+    Returns:
+        A handle with ``restore()``, usable as a context manager.
+
+    Raises:
+        PatchError: a compiled, scripted or wrapped model, or one patched by another thread.
+        CompositeError: an unknown composite.
+    """
+    module = getattr(model, "model", None) if not isinstance(model, nn.Module) else model
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"patch: expected a torch.nn.Module or a transformers pipeline, "
+            f"got {type(model).__name__}"
+        )
+    return Patch(module, resolve(composite), strict).install(freeze, timeout)

@@ -1,0 +1,212 @@
+"""Targets: which number of the model's output is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InputError, TargetError
+
+Index = int | str | Tensor | Sequence[Any]
+Names = Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A target on one output: ``score`` [batch] (differentiable), class ``indices`` [batch] or
+    None, ``labels`` for people, and ``entries`` [batch] that the target itself keeps.
+    """
+
+    score: Tensor
+    indices: Tensor | None
+    labels: tuple[str, ...]
+    entries: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def describe(self, i: int) -> tuple[str, int | None]:
+        """The label and the class index of sample ``i``."""
+        return self.labels[i], None if self.indices is None else int(self.indices[i])
+
+
+class Target:
+    """Base of all targets."""
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        """The score [batch] of ``logits`` [batch, classes]; ``names``: index -> class name."""
+        raise InputError(f"{type(self).__name__} does not define a score")
+
+
+def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
+    """Class indices [batch] for an index, a name, one per sample, or None (the predicted class).
+
+    Raises:
+        TargetError: for an unknown class; the message lists the known ones.
+    """
+    batch, classes = logits.shape
+    if given is None:
+        return logits.detach().argmax(-1)
+    if isinstance(given, Tensor):
+        if given.is_floating_point() or given.dtype == torch.bool or given.dim() > 1:
+            raise TargetError(
+                f"a target tensor holds one class index per sample, got {given.dtype} "
+                f"of shape {tuple(given.shape)}"
+            )
+        given = given.tolist()
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        if len(given) != batch:
+            raise TargetError(f"got {len(given)} targets for a batch of {batch}")
+        values = [_index(g, classes, names) for g in given]
+    else:
+        values = [_index(given, classes, names)] * batch
+    return torch.tensor(values, device=logits.device)
+
+
+def _index(given: Any, classes: int, names: Names) -> int:
+    if isinstance(given, bool) or not isinstance(given, (int, str)):
+        raise TargetError(
+            f"a target is a class index or name, got {type(given).__name__}: {given!r}"
+        )
+    if isinstance(given, int):
+        if not -classes <= given < classes:
+            raise TargetError(
+                f"class index {given} is out of range: the model has {classes} classes"
+            )
+        return given % classes
+    exact = [i for i, name in names.items() if name == given]
+    loose = [i for i, name in names.items() if name.lower() == given.lower()]
+    found = exact or loose
+    if len(found) != 1:
+        known = ", ".join(repr(n) for n in list(names.values())[:20]) or "none: give an index"
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        raise TargetError(f"unknown class {given!r}; the model's classes are {known}{more}")
+    return int(found[0])
+
+
+def _label(i: int, names: Names) -> str:
+    return names.get(i, str(i))
+
+
+def _pick(logits: Tensor, at: Tensor) -> Tensor:
+    return logits.gather(-1, at[:, None]).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Logit(Target):
+    """The logit of class ``c``: an index, a class name, one per sample, or None: the predicted."""
+
+    c: Index | None = None
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        at = indices_of(self.c, logits, names)
+        return Resolved(_pick(logits, at), at, tuple(_label(i, names) for i in at.tolist()))
+
+
+@dataclass(frozen=True)
+class Contrast(Target):
+    """Why ``c`` rather than ``foil``: the difference of their logits."""
+
+    c: Index | None
+    foil: Index
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        at, foil = indices_of(self.c, logits, names), indices_of(self.foil, logits, names)
+        labels = tuple(
+            f"{_label(a, names)} rather than {_label(b, names)}"
+            for a, b in zip(at.tolist(), foil.tolist(), strict=True)
+        )
+        return Resolved(_pick(logits, at) - _pick(logits, foil), None, labels)
+
+
+@dataclass(frozen=True)
+class LogProb(Target):
+    """log softmax of class ``c``; what the softmax keeps (minus the entropy) is declared."""
+
+    c: Index | None = None
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        at = indices_of(self.c, logits, names)
+        log_p = torch.log_softmax(logits, -1)
+        frozen = log_p.detach().double()
+        kept = torch.where(frozen.exp() == 0, 0.0, frozen.exp() * frozen).sum(-1)
+        labels = tuple(f"log p({_label(i, names)})" for i in at.tolist())
+        return Resolved(_pick(log_p, at), at, labels, {"softmax": kept})
+
+
+@dataclass(frozen=True)
+class Score(Target):
+    """Any function of the logits [batch, classes] that returns a score [batch].
+
+    The ledger closes for functions that are linear in the logits.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    label: str = "score"
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        score = self.function(logits)
+        if not isinstance(score, Tensor) or score.shape != logits.shape[:1]:
+            got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+            raise TargetError(
+                f"a target function returns a tensor of shape [batch] = [{logits.shape[0]}], "
+                f"got {got}"
+            )
+        return Resolved(score, None, (self.label,) * len(score))
+
+
+def as_target(given: Any) -> Target:
+    """A target from what a user gave: a Target, an index, a name, a tensor, a function, None."""
+    if isinstance(given, Target):
+        return given
+    if callable(given):
+        return Score(given)
+    return Logit(given)
+
+
+def class_names(model: Any) -> dict[int, str]:
+    """``config.id2label`` of a transformers classifier; empty for other models."""
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    return {int(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else {}
+
+
+def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """The logits [batch, classes] in a model's output.
+
+    A language model's [batch, tokens, vocabulary] is read at the last real position, whichever
+    side is padded; [batch] becomes [batch, 1].
+    """
+    logits = output
+    if isinstance(output, Mapping):
+        logits = output.get("logits")
+        if logits is None:
+            raise InputError(
+                f"the model's output has no logits, only {', '.join(map(str, output))}; "
+                "explain a model with a head, or wrap it so that it returns one tensor"
+            )
+    elif isinstance(output, (tuple, list)) and output:
+        logits = output[0]
+    if not isinstance(logits, Tensor):
+        raise InputError(f"expected the model to return logits, got {type(output).__name__}")
+    if logits.dim() == 1:
+        return logits[:, None]
+    if logits.dim() == 3:
+        return _last_position(logits, inputs)
+    if logits.dim() != 2:
+        raise InputError(
+            f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
+            f"{tuple(logits.shape)}; wrap the model so that it returns one score per class"
+        )
+    return logits
+
+
+def _last_position(logits: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    prefix = "decoder_" if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs else ""
+    mask = inputs.get(f"{prefix}attention_mask")
+    batch, length = logits.shape[:2]
+    if not (isinstance(mask, Tensor) and mask.shape == (batch, length)):
+        return logits[:, -1]
+    positions = torch.arange(length, device=logits.device)
+    last = torch.where(mask.to(logits.device) > 0, positions, -1).amax(-1).clamp_min(0)
+    return logits[torch.arange(batch, device=logits.device), last]
