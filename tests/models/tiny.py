@@ -126,8 +126,8 @@ def build(
     experts: Experts | None = None,
     seed: int = 0,
     head: Head = "classification",
-) -> nn.Module:
-    """Make the tiny random model of a family, in eval mode; global random state is untouched.
+) -> Any:
+    """The tiny random `PreTrainedModel` of a family, in eval mode; global seeds are untouched.
 
     Args:
         name: a key of `FAMILIES`.
@@ -155,10 +155,10 @@ def build(
     }
     config = transformers.AutoConfig.for_model(name, **{**COMMON, **family.config})
     with torch.random.fork_rng(devices=[]):
-        model = heads[head].from_config(
+        made = heads[head].from_config(
             config, attn_implementation=attn, experts_implementation=experts
         )
-    model = model.to(dtype).eval()
+    model = made.to(dtype).eval()
     randomise(model, seed=seed, norm_centre=family.norm_centre)
     return model
 
@@ -186,7 +186,7 @@ def randomise(model: nn.Module, *, seed: int = 0, norm_centre: float = 1.0) -> N
         parameter.copy_(noise)
 
 
-def widen(model: nn.Module) -> nn.Module:
+def widen(model: Any) -> Any:
     """Replace the RMSNorms that compute in float32 whatever comes, in place; return the model.
 
     `torch.nn.RMSNorm` computes in the input's dtype: with SDPA nothing of a float64 Llama, Qwen 3
@@ -194,12 +194,13 @@ def widen(model: nn.Module) -> nn.Module:
     """
     for parent in list(model.modules()):
         for name, norm in list(parent.named_children()):
-            if not type(norm).__name__.endswith("RMSNorm") or isinstance(norm, nn.RMSNorm):
+            kind = type(norm).__name__
+            if not kind.endswith("RMSNorm") or isinstance(norm, nn.RMSNorm):
                 continue
             weight = norm.weight.detach()
-            if type(norm).__name__.startswith("Gemma"):
+            if kind.startswith("Gemma"):
                 weight = 1.0 + weight
-            eps = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
+            eps = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
             wide = nn.RMSNorm(weight.shape[0], eps=eps, dtype=weight.dtype)
             wide.weight = nn.Parameter(weight.clone())
             setattr(parent, name, wide.train(norm.training))

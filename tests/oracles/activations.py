@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import mpmath as mp
+import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
 
 from tests.oracles.arrays import Array, Relevances, array, share
@@ -75,7 +75,7 @@ def ratio(name: str, x: Any) -> Array:
 
 
 def activation(name: str, x: Any, R: Any) -> Relevances:
-    """"x": (f(x) - f(0)) / f(x) R, "bias": f(0) / f(x) R."""
+    """ "x": (f(x) - f(0)) / f(x) R, "bias": f(0) / f(x) R."""
     y = value(name, x)
     s = share(R, y)
     return {"x": (y - offset(name)) * s, "bias": offset(name) * s}

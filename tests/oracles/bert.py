@@ -10,7 +10,17 @@ import numpy as np
 from tests.oracles import linear as linear_oracle
 from tests.oracles.account import Account, explain_rows, weights_of
 from tests.oracles.arrays import Array, Composite
-from tests.oracles.steps import Activation, Attention, Books, Pick, Residual, Weights, gelu, one_hot
+from tests.oracles.attention_step import Attention
+from tests.oracles.steps import (
+    Activation,
+    Books,
+    Pick,
+    Residual,
+    Step,
+    Weights,
+    explain_chain,
+    gelu,
+)
 
 
 def bert(
@@ -82,24 +92,16 @@ def _sequence(
         weights.tensors[f"{table}.token_type_embeddings.weight"][types],
     ]
     names = [f"bert.encoder.layer.{i}" for i in range(config.num_hidden_layers)]
-    steps: list[Any] = [
-        weights.layer_norm(f"{table}.LayerNorm", config.layer_norm_eps),
-        *[_Layer(weights, config, name, composite) for name in names],
-        Pick(0),
-        weights.linear("bert.pooler.dense"),
-        Activation(np.tanh),
-        weights.linear("classifier"),
+    steps: list[tuple[str | None, Step]] = [
+        (None, weights.layer_norm(f"{table}.LayerNorm", config.layer_norm_eps)),
+        *[(name, _Layer(weights, config, name, composite)) for name in names],
+        (None, Pick(0)),
+        (None, weights.linear("bert.pooler.dense")),
+        (None, Activation(np.tanh)),
+        (None, weights.linear("classifier")),
     ]
-    x = sum(embedded)
-    for step in steps:
-        x = step.forward(x)
-    R = one_hot(x, target)
-    named = dict(zip(range(1, 1 + len(names)), names, strict=True))
-    for i in reversed(range(len(steps))):
-        R = steps[i].relevance(R)
-        if i in named:
-            weights.books.layers[named[i]] = R
+    R, logits = explain_chain(steps, np.sum(embedded, axis=0), target, weights.books)
     R_words, R_positions, R_types = linear_oracle.add(embedded, R)
     weights.books.entries["position"] += float(R_positions.sum())
     weights.books.entries["token_type"] += float(R_types.sum())
-    return R_words, x[0]
+    return R_words, logits

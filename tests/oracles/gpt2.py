@@ -10,15 +10,16 @@ import numpy as np
 from tests.oracles import linear as linear_oracle
 from tests.oracles.account import Account, explain_rows, weights_of
 from tests.oracles.arrays import Array, Composite
+from tests.oracles.attention_step import Attention
 from tests.oracles.steps import (
     Activation,
-    Attention,
     Books,
     Pick,
     Residual,
+    Step,
     Weights,
+    explain_chain,
     gelu_tanh,
-    one_hot,
 )
 
 
@@ -83,20 +84,13 @@ def _sequence(
     ]
     names = [f"transformer.h.{i}" for i in range(config.n_layer)]
     head = "score" if "score.weight" in weights.tensors else "lm_head"
-    steps: list[Any] = [
-        *[_Block(weights, config, name, composite) for name in names],
-        weights.layer_norm("transformer.ln_f", config.layer_norm_epsilon),
-        Pick(len(ids) - 1),
-        weights.linear(head),
+    steps: list[tuple[str | None, Step]] = [
+        *[(name, _Block(weights, config, name, composite)) for name in names],
+        (None, weights.layer_norm("transformer.ln_f", config.layer_norm_epsilon)),
+        (None, Pick(len(ids) - 1)),
+        (None, weights.linear(head)),
     ]
-    x = sum(embedded)
-    for step in steps:
-        x = step.forward(x)
-    R = one_hot(x, target)
-    for i in reversed(range(len(steps))):
-        R = steps[i].relevance(R)
-        if i < len(names):
-            weights.books.layers[names[i]] = R
+    R, logits = explain_chain(steps, np.sum(embedded, axis=0), target, weights.books)
     R_words, R_positions = linear_oracle.add(embedded, R)
     weights.books.entries["position"] += float(R_positions.sum())
-    return R_words, x[0]
+    return R_words, logits

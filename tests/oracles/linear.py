@@ -23,14 +23,13 @@ def linear(x: Any, weight: Any, bias: Any, R: Any, *, epsilon: float = 0.0) -> R
     x, W, R = array(x), array(weight), array(R)
     b = np.zeros(W.shape[0]) if bias is None else array(bias)
     R_x, R_b, R_e = np.zeros_like(x), np.zeros_like(R), np.zeros_like(R)
-    for place in np.ndindex(*x.shape[:-1]):
-        for j in range(W.shape[0]):
-            contributions = W[j] * x[place]
-            z = contributions.sum() + b[j]
-            s = share(R[(*place, j)], z, epsilon)
-            R_x[place] += contributions * s
-            R_b[(*place, j)] = b[j] * s
-            R_e[(*place, j)] = epsilon * (1.0 if z >= 0 else -1.0) * s
+    for j in range(W.shape[0]):
+        contributions = W[j] * x
+        z = contributions.sum(axis=-1) + b[j]
+        s = share(R[..., j], z, epsilon)
+        R_x += contributions * s[..., None]
+        R_b[..., j] = b[j] * s
+        R_e[..., j] = epsilon * np.where(z >= 0, 1.0, -1.0) * s
     return {"x": R_x, "bias": R_b, "epsilon": R_e}
 
 

@@ -11,7 +11,8 @@ import torch
 from tests.oracles import attention as attention_oracle
 from tests.oracles.account import Account, explain_rows, weights_of
 from tests.oracles.arrays import Array, Composite, array
-from tests.oracles.steps import Attention, Books, Pick, Residual, Weights, one_hot, silu
+from tests.oracles.attention_step import Attention
+from tests.oracles.steps import Books, Pick, Residual, Step, Weights, explain_chain, silu
 
 
 def llama(
@@ -65,10 +66,10 @@ class _GatedMLP:
 
     def relevance(self, R: Array) -> Array:
         R_product = self.down.relevance(R)
+        parts = attention_oracle.product(*self.factors, R_product)
         if self.composite == "cp_lrp":
-            return self.up.relevance(R_product)
-        halves = attention_oracle.product(*self.factors, R_product)
-        return self.gate.relevance(halves["a"]) + self.up.relevance(halves["b"])
+            parts = {"a": np.zeros_like(R_product), "b": R_product}
+        return self.gate.relevance(parts["a"]) + self.up.relevance(parts["b"])
 
 
 class _Layer:
@@ -123,18 +124,11 @@ def _sequence(
     names = [f"model.layers.{i}" for i in range(config.num_hidden_layers)]
     rotary = rotation(config, positions)
     head = "score" if "score.weight" in weights.tensors else "lm_head"
-    steps: list[Any] = [
-        *[_Layer(weights, config, name, rotary, composite) for name in names],
-        weights.rms_norm("model.norm", config.rms_norm_eps),
-        Pick(len(ids) - 1),
-        weights.linear(head),
+    steps: list[tuple[str | None, Step]] = [
+        *[(name, _Layer(weights, config, name, rotary, composite)) for name in names],
+        (None, weights.rms_norm("model.norm", config.rms_norm_eps)),
+        (None, Pick(len(ids) - 1)),
+        (None, weights.linear(head)),
     ]
     x = weights.tensors["model.embed_tokens.weight"][ids]
-    for step in steps:
-        x = step.forward(x)
-    R = one_hot(x, target)
-    for i in reversed(range(len(steps))):
-        R = steps[i].relevance(R)
-        if i < len(names):
-            weights.books.layers[names[i]] = R
-    return R, x[0]
+    return explain_chain(steps, x, target, weights.books)

@@ -21,14 +21,13 @@ def layer_norm(x: Any, weight: Any, beta: Any, R: Any, *, eps: float = 1e-5) -> 
     b = np.zeros_like(w) if beta is None else array(beta)
     n = x.shape[-1]
     R_x, R_b = np.zeros_like(x), np.zeros_like(x)
-    for row in np.ndindex(*x.shape[:-1]):
-        deviations = x[row] - x[row].mean()
-        sigma = np.sqrt((deviations**2).mean() + eps)
-        for i in range(n):
-            connections = w[i] * ((np.arange(n) == i) - 1.0 / n) / sigma
-            s = share(R[row][i], w[i] * deviations[i] / sigma + b[i])
-            R_x[row] += connections * x[row] * s
-            R_b[row][i] = b[i] * s
+    deviations = x - x.mean(axis=-1, keepdims=True)
+    sigma = np.sqrt((deviations**2).mean(axis=-1, keepdims=True) + eps)
+    for i in range(n):
+        connections = w[i] * ((np.arange(n) == i) - 1.0 / n) / sigma
+        s = share(R[..., i], w[i] * deviations[..., i] / sigma[..., 0] + b[i])
+        R_x += connections * x * s[..., None]
+        R_b[..., i] = b[i] * s
     return {"x": R_x, "bias": R_b}
 
 

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from tests.oracles import attention as attention_oracle
 from tests.oracles import linear as linear_oracle
 from tests.oracles import norms as norms_oracle
-from tests.oracles.arrays import Array, Composite, share
+from tests.oracles.arrays import Array, array
+
+
+class Step(Protocol):
+    """One link of a chain: forward first, then the relevance of what it saw."""
+
+    def forward(self, x: Array) -> Array: ...
+
+    def relevance(self, R: Array) -> Array: ...
 
 
 @dataclass
@@ -81,7 +89,8 @@ class Linear:
 
     def forward(self, x: Array) -> Array:
         self.x = x
-        return x @ self.weight.T + (0.0 if self.bias is None else self.bias)
+        z: Array = x @ self.weight.T
+        return z if self.bias is None else z + self.bias
 
     def relevance(self, R: Array) -> Array:
         parts = linear_oracle.linear(self.x, self.weight, self.bias, R)
@@ -104,7 +113,8 @@ class LayerNorm:
         self.x = x
         centred = x - x.mean(axis=-1, keepdims=True)
         sigma = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + self.eps)
-        return centred / sigma * self.weight + self.bias
+        y: Array = centred / sigma * self.weight + self.bias
+        return y
 
     def relevance(self, R: Array) -> Array:
         parts = norms_oracle.layer_norm(self.x, self.weight, self.bias, R, eps=self.eps)
@@ -121,7 +131,8 @@ class RMSNorm:
 
     def forward(self, x: Array) -> Array:
         self.x = x
-        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + self.eps) * self.weight
+        y: Array = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + self.eps) * self.weight
+        return y
 
     def relevance(self, R: Array) -> Array:
         return norms_oracle.rms_norm(self.x, self.weight, R, eps=self.eps)["x"]
@@ -138,85 +149,6 @@ class Activation:
 
     def relevance(self, R: Array) -> Array:
         return R
-
-
-@dataclass
-class Rotary:
-    """RoPE of [heads, tokens, d]: a linear map without bias for each position.
-
-    cos, sin: [tokens, d] with both halves filled; y = x cos + (-x2, x1) sin for x = (x1, x2).
-    """
-
-    cos: Array
-    sin: Array
-
-    def __post_init__(self) -> None:
-        d = self.cos.shape[-1]
-        turn = np.zeros((d, d))
-        turn[: d // 2, d // 2 :] = -np.eye(d // 2)
-        turn[d // 2 :, : d // 2] = np.eye(d // 2)
-        self.maps = [
-            np.diag(cos) + np.diag(sin) @ turn for cos, sin in zip(self.cos, self.sin, strict=True)
-        ]
-
-    def forward(self, x: Array) -> Array:
-        self.x = x
-        return np.stack([x[:, t] @ M.T for t, M in enumerate(self.maps)], axis=1)
-
-    def relevance(self, R: Array) -> Array:
-        parts = [
-            linear_oracle.linear(self.x[:, t], M, None, R[:, t])["x"]
-            for t, M in enumerate(self.maps)
-        ]
-        return np.stack(parts, axis=1)
-
-
-@dataclass
-class Attention:
-    """softmax(q k^T / sqrt d) v from projected q, k, v [tokens, heads * d]."""
-
-    heads: int
-    kv_heads: int
-    composite: Composite
-    books: Books
-    causal: bool = False
-    rotary: tuple[Array, Array] | None = None
-
-    def forward(self, q: Array, k: Array, v: Array) -> Array:
-        self.q, self.k, self.v = (
-            np.stack(np.split(t, n, axis=-1))
-            for t, n in ((q, self.heads), (k, self.kv_heads), (v, self.kv_heads))
-        )
-        if self.rotary is not None:
-            self.turns = Rotary(*self.rotary), Rotary(*self.rotary)
-            self.q, self.k = (
-                turn.forward(t) for turn, t in zip(self.turns, (self.q, self.k), strict=True)
-            )
-        group = self.heads // self.kv_heads
-        outputs = []
-        for h in range(self.heads):
-            scores = self.q[h] @ self.k[h // group].T / math.sqrt(self.q.shape[-1])
-            if self.causal:
-                scores[np.triu(np.ones(scores.shape, dtype=bool), k=1)] = -np.inf
-            outputs.append(attention_oracle.softmax_values(scores) @ self.v[h // group])
-        return np.concatenate(outputs, axis=-1)
-
-    def relevance(self, R: Array) -> tuple[Array, Array, Array]:
-        parts = attention_oracle.attention(
-            self.q,
-            self.k,
-            self.v,
-            np.stack(np.split(R, self.heads, axis=-1)),
-            causal=self.causal,
-            composite=self.composite,
-        )
-        self.books.entries["softmax"] += float(parts["softmax"].sum())
-        R_q, R_k = parts["q"], parts["k"]
-        if self.rotary is not None:
-            R_q, R_k = (
-                turn.relevance(R_t) for turn, R_t in zip(self.turns, (R_q, R_k), strict=True)
-            )
-        return tuple(np.concatenate(list(t), axis=-1) for t in (R_q, R_k, parts["v"]))
 
 
 @dataclass
@@ -250,40 +182,35 @@ class Pick:
 
 def gelu(x: Array) -> Array:
     """x Phi(x) by erf."""
-    return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    return array(x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
 
 
 def gelu_tanh(x: Array) -> Array:
     """GELU's tanh approximation, Hugging Face's gelu_new."""
-    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return array(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
 def silu(x: Array) -> Array:
     """x sigmoid(x)."""
-    return x / (1 + np.exp(-x))
+    return array(x / (1 + np.exp(-x)))
 
 
-def one_hot(z: Array, index: int) -> Array:
-    """The relevance that starts an explanation: z at `index` of the last axis, 0 elsewhere."""
-    R = np.zeros_like(z)
-    R[..., index] = z[..., index]
-    return R
+def explain_chain(
+    steps: Sequence[tuple[str | None, Step]], x: Array, target: int, books: Books
+) -> tuple[Array, Array]:
+    """Run the steps, then send the logit `target` back through them.
 
+    Named steps are layers: the relevance at their input is kept in the books.
 
-__all__ = [
-    "Activation",
-    "Attention",
-    "Books",
-    "LayerNorm",
-    "Linear",
-    "Pick",
-    "RMSNorm",
-    "Residual",
-    "Rotary",
-    "Weights",
-    "gelu",
-    "gelu_tanh",
-    "one_hot",
-    "share",
-    "silu",
-]
+    Returns:
+        Relevance at x; the logits.
+    """
+    for _, step in steps:
+        x = step.forward(x)
+    R = np.zeros_like(x)
+    R[0, target] = x[0, target]
+    for name, step in reversed(steps):
+        R = step.relevance(R)
+        if name is not None:
+            books.layers[name] = R
+    return R, x[0]
