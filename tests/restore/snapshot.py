@@ -126,6 +126,8 @@ def _facts(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for file in files:
         for key, value in vars(sys.modules[file]).items():
             yield f"global {file}.{key}", Same(value)
+            if key.startswith("_global_"):  # torch's hooks on every module there is
+                yield from _contents(f"global {file}.{key}", value)
 
 
 def _attributes(label: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -240,6 +240,14 @@ def test_a_patched_global_is_seen(
     assert any("modeling_llama.eager_attention_forward" in d for d in differences(before, model))
 
 
+def test_a_hook_on_every_module_is_seen(model: Any, before: Snapshot) -> None:
+    hook = torch.nn.modules.module.register_module_forward_hook(_no_hook)
+    found = differences(before, model)
+    hook.remove()
+    assert any("torch.nn.modules.module._global_forward_hooks" in line for line in found)
+    assert differences(before, model) == []
+
+
 def test_undone_changes_leave_no_difference(model: Any, before: Snapshot) -> None:
     norm = _norm(model)
     norm.forward = norm.forward
