@@ -1,0 +1,1 @@
+"""Tiny random Hugging Face models, one per family, and inputs for them."""

@@ -1,0 +1,1 @@
+"""Proof that a model is left as the identical objects it was."""
