@@ -1,3 +1,35 @@
-"""lxt_like: Layer-wise Relevance Propagation for transformers, CNNs and MLPs."""
+"""lxt_like: Layer-wise Relevance Propagation for transformers, CNNs and MLPs.
+
+import lxt_like as lxt
+
+ex = lxt.explain("path/or/hub-id", "A gripping, funny film.")
+with lxt.patch(model, "attnlrp"): ...
+a = lxt.attribute(model, inputs, ledger=True)
+"""
+
+from . import composites, rules, targets
+from .attribution import Attribution, attribute, audit, plan
+from .composites import Assign, Composite
+from .errors import LxtError
+from .patch import Patch, patch
+from .targets import Contrast, Logit, LogProb
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Assign",
+    "Attribution",
+    "Composite",
+    "Contrast",
+    "LogProb",
+    "Logit",
+    "LxtError",
+    "Patch",
+    "attribute",
+    "audit",
+    "composites",
+    "patch",
+    "plan",
+    "rules",
+    "targets",
+]

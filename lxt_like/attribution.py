@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .composites import Composite, composite as resolve_composite
+from .composites import Composite
+from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
 from .errors import InputError, NumericalError
 from .intercept import Step, types_of
@@ -106,9 +107,7 @@ def plan(model: Any, composite: str | Composite = "attnlrp", inputs: Any = None)
     module = module_of(model)
     made = resolve_composite(composite)
     if inputs is None:
-        return static_plan(
-            ((name, types_of(m)) for name, m in module.named_modules()), made
-        )
+        return static_plan(((name, types_of(m)) for name, m in module.named_modules()), made)
     run = _Run(model, inputs, made, False, None, None, None)
     steps: list[Step] = []
     run.forward(steps)
@@ -224,5 +223,3 @@ def _diagnose(model: nn.Module, what: str) -> str:
             "use model.to(torch.bfloat16) or model.float()"
         )
     return f"{what} is not finite: look for NaN or infinity in the inputs"
-
-

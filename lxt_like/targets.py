@@ -202,7 +202,9 @@ def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
 
 
 def _last_position(logits: Tensor, inputs: Mapping[str, Any]) -> Tensor:
-    prefix = "decoder_" if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs else ""
+    prefix = (
+        "decoder_" if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs else ""
+    )
     mask = inputs.get(f"{prefix}attention_mask")
     batch, length = logits.shape[:2]
     if not (isinstance(mask, Tensor) and mask.shape == (batch, length)):

@@ -22,12 +22,7 @@ _KINDS: dict[str, str] = {
     "_MaxPoolNd": "pooling",
     "_AvgPoolNd": "pooling",
 }
-_ACTIVATIONS = """
-    ReLU ReLU6 LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Sigmoid Softplus Hardswish
-    Hardsigmoid GELUActivation NewGELUActivation FastGELUActivation QuickGELUActivation
-    PytorchGELUTanh GELUTanh ClippedGELUActivation AccurateGELUActivation MishActivation
-    LinearActivation ReLUSquaredActivation SiLUActivation
-""".split()
+_ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Tanh", "Sigmoid", "Softplus", "Hardswish", "Hardsigmoid", "GELUActivation", "NewGELUActivation", "FastGELUActivation", "QuickGELUActivation", "PytorchGELUTanh", "GELUTanh", "ClippedGELUActivation", "AccurateGELUActivation", "MishActivation", "LinearActivation", "ReLUSquaredActivation", "SiLUActivation"]
 _KINDS.update(dict.fromkeys(_ACTIVATIONS, "activation"))
 
 
@@ -65,7 +60,11 @@ class Plan:
 
     def __str__(self) -> str:
         with_ops = any(r.op for r in self.rows)
-        head = ("operation", "module", "kind", "rule") if with_ops else ("module", "type", "kind", "rule")
+        head = (
+            ("operation", "module", "kind", "rule")
+            if with_ops
+            else ("module", "type", "kind", "rule")
+        )
         body = [
             (r.op or "", r.path or "(model)", r.kind, r.rule)
             if with_ops
@@ -73,8 +72,10 @@ class Plan:
             for r in self.rows
         ]
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(4)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-                 for line in (head, tuple("-" * w for w in widths), *body)]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+            for line in (head, tuple("-" * w for w in widths), *body)
+        ]
         if not with_ops:
             lines.append("(operations written inline are listed when inputs are given)")
         return "\n".join(lines)

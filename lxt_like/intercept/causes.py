@@ -164,4 +164,3 @@ def out_of_place(
         if callable(found):
             return found, rest, kwargs
     return None, rest, kwargs
-

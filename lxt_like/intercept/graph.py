@@ -24,32 +24,12 @@ _SEEN = "lxt_seen"
 
 # Linear in all differentiable operands together, or homogeneous of degree 1 and piecewise linear.
 LINEAR = frozenset(
-    """
-    AccumulateGrad Abs Add AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D AdaptiveMaxPool2D
-    AdaptiveMaxPool3D Alias Amax Amin AsStrided AvgPool2D AvgPool3D BroadcastTensors Cat Chunk
-    Clone Constant ConstantPadNd Copy CopyBackwards CopySlices Cumsum Detach Diagonal
-    DiagonalCopy Expand Flip Gather Identity Im2Col Col2Im Index IndexAdd IndexCopy IndexFill
-    IndexPut IndexSelect LeakyRelu LiftFresh MaskedFill MaskedScatter MaskedSelect Max
-    MaxPool2DWithIndices MaxPool3DWithIndices MaxPool2D MaxPool1D Maximum Mean Min Minimum
-    MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle PixelUnshuffle Pad
-    ReflectionPad1D ReflectionPad2D ReflectionPad3D Relu Repeat RepeatInterleave
-    ReplicationPad1D ReplicationPad2D ReplicationPad3D Reshape ReshapeAlias ReshapeCopy Roll
-    Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes
-    Split Squeeze Stack Sub Sum SumToSize T ToCopy Topk Trace Transpose TrilIndices Tril Triu
-    Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
-    UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
-    UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode Prelu
-    """.split()
+    ["AccumulateGrad", "Abs", "Add", "AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "Alias", "Amax", "Amin", "AsStrided", "AvgPool2D", "AvgPool3D", "BroadcastTensors", "Cat", "Chunk", "Clone", "Constant", "ConstantPadNd", "Copy", "CopyBackwards", "CopySlices", "Cumsum", "Detach", "Diagonal", "DiagonalCopy", "Expand", "Flip", "Gather", "Identity", "Im2Col", "Col2Im", "Index", "IndexAdd", "IndexCopy", "IndexFill", "IndexPut", "IndexSelect", "LeakyRelu", "LiftFresh", "MaskedFill", "MaskedScatter", "MaskedSelect", "Max", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "MaxPool2D", "MaxPool1D", "Maximum", "Mean", "Min", "Minimum", "MoveDim", "Narrow", "Nansum", "NativeDropout", "Neg", "NestedTensor", "NestedView", "Permute", "PixelShuffle", "PixelUnshuffle", "Pad", "ReflectionPad1D", "ReflectionPad2D", "ReflectionPad3D", "Relu", "Repeat", "RepeatInterleave", "ReplicationPad1D", "ReplicationPad2D", "ReplicationPad3D", "Reshape", "ReshapeAlias", "ReshapeCopy", "Roll", "Rot90", "Rsub", "Scatter", "ScatterAdd", "Select", "SelectScatter", "Slice", "SliceScatter", "Sort", "SplitWithSizes", "Split", "Squeeze", "Stack", "Sub", "Sum", "SumToSize", "T", "ToCopy", "Topk", "Trace", "Transpose", "TrilIndices", "Tril", "Triu", "Unbind", "Unfold", "UnfoldBackward", "Unsqueeze", "UnsafeSplit", "UnsafeView", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleLinear1D", "UpsampleNearest1D", "UpsampleNearest2D", "UpsampleNearest3D", "UpsampleTrilinear3D", "ViewAsComplex", "ViewAsReal", "View", "Where", "Zero", "Real", "Imag", "Conj", "FftC2C", "FftR2C", "FftC2R", "Embedding", "EmbeddingRenorm", "EmbeddingBag", "Median", "Kthvalue", "Mode", "Prelu"]
 )
 
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
 ONE_OPERAND = frozenset(
-    """
-    Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
-    ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
-    Bilinear
-    """.split()
+    ["Mul", "Mm", "Bmm", "Mv", "Dot", "Vdot", "Addmm", "Addmv", "Baddbmm", "Addbmm", "Linear", "MkldnnLinear", "Convolution", "ConvolutionOverrideable", "MkldnnConvolution", "GroupedMm", "Einsum", "Outer", "Kron", "Cross", "Inner", "Bilinear"]
 )
 _NUMERATOR = frozenset({"Div"})
 

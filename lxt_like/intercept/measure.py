@@ -293,5 +293,3 @@ def _map(f: Callable[[Any], Any], a: Any) -> Any:
     if type(a) is dict:
         return {k: _map(f, v) for k, v in a.items()}
     return a
-
-

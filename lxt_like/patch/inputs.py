@@ -132,11 +132,7 @@ class Inputs:
         if module is known:
             return True
         weight = getattr(known, "weight", None)
-        return (
-            weight is not None
-            and isinstance(module, nn.Embedding)
-            and module.weight is weight
-        )
+        return weight is not None and isinstance(module, nn.Embedding) and module.weight is weight
 
     def check_found(self) -> None:
         """Raise if the forward never embedded the ids that are to be explained."""

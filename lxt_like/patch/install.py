@@ -122,9 +122,7 @@ def install(model: nn.Module, patch: Patch, freeze: bool) -> None:
             scoped.patches.append((patch, path, types_of(module)))
         if freeze:
             for parameter in model.parameters():
-                held = _frozen.setdefault(
-                    id(parameter), [parameter, parameter.requires_grad, []]
-                )
+                held = _frozen.setdefault(id(parameter), [parameter, parameter.requires_grad, []])
                 held[2].append(patch)
                 parameter.requires_grad_(False)
     except BaseException:

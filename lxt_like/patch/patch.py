@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..composites import Composite, composite as resolve
+from ..composites import Composite
+from ..composites import composite as resolve
 from ..errors import InputError, PatchError
 from ..intercept import Session, active, interceptor
 from .install import LOCK, Scoped, busy, install, refuse_unpatchable, uninstall
@@ -134,8 +135,10 @@ class Patch:
         checked: bool = False,
     ) -> Callable[..., Any]:
         """``function`` as gradient checkpointing is to call it, now and in the backward."""
-        return function if isinstance(function, _Recomputed) else _Recomputed(
-            self, function, path, types, checked
+        return (
+            function
+            if isinstance(function, _Recomputed)
+            else _Recomputed(self, function, path, types, checked)
         )
 
     def _elsewhere(self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -153,9 +153,11 @@ class _Identity(RuleFunction):
         (saved,) = ctx.saved_tensors
         if ctx.ratio is None:
             return g * saved, None, None
-        return ctx.ratio(saved).mul_(g) if not torch.is_grad_enabled() else (
-            ctx.ratio(saved) * g
-        ), None, None
+        return (
+            ctx.ratio(saved).mul_(g) if not torch.is_grad_enabled() else (ctx.ratio(saved) * g),
+            None,
+            None,
+        )
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -15,9 +15,7 @@ from ..session import Session
 from .common import argument, is_active
 
 
-def _kernel(
-    kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
-) -> Tensor:
+def _kernel(kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **kwargs)
 
 

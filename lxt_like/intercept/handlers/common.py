@@ -12,6 +12,8 @@ def is_active(t: Any) -> bool:
     return isinstance(t, Tensor) and t.requires_grad
 
 
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str, default: Any) -> Any:
+def argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str, default: Any
+) -> Any:
     """The argument ``name``, given by position ``at`` or by name."""
     return args[at] if len(args) > at else kwargs.get(name, default)

@@ -88,8 +88,7 @@ def _project(
     else:
         weights = a["in_proj_weight"].chunk(3)
     return [
-        session.run(F.linear, t, w, b)
-        for t, w, b in zip((q, k, v), weights, biases, strict=True)
+        session.run(F.linear, t, w, b) for t, w, b in zip((q, k, v), weights, biases, strict=True)
     ]
 
 

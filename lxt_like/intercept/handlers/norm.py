@@ -161,5 +161,3 @@ def _normalize(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     frozen = x.detach()
     norm = frozen.norm(given.get("p", 2.0), given.get("dim", 1), keepdim=True)
     return x / norm.clamp_min(given.get("eps", 1e-12)).expand_as(x)
-
-

@@ -89,7 +89,9 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 _REVERSED = {
-    getattr(torch.Tensor, name) for name in ("__rtruediv__", "__rdiv__") if hasattr(torch.Tensor, name)
+    getattr(torch.Tensor, name)
+    for name in ("__rtruediv__", "__rdiv__")
+    if hasattr(torch.Tensor, name)
 }
 
 
