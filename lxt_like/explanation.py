@@ -34,7 +34,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of the raw text: ``texts[segment][start:end] == text``; relevance is the sum of its tokens."""
+    """A word of the raw text: ``texts[segment][start:end] == text``; the sum of its tokens."""
 
     text: str
     start: int

@@ -93,7 +93,7 @@ def make_ledger(
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One operation: what arrived at it over the batch, what its rule declared, and the residual."""
+    """One operation: what arrived at it over the batch, what was declared, and the residual."""
 
     op: str
     path: str

@@ -22,7 +22,12 @@ _KINDS: dict[str, str] = {
     "_MaxPoolNd": "pooling",
     "_AvgPoolNd": "pooling",
 }
-_ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Tanh", "Sigmoid", "Softplus", "Hardswish", "Hardsigmoid", "GELUActivation", "NewGELUActivation", "FastGELUActivation", "QuickGELUActivation", "PytorchGELUTanh", "GELUTanh", "ClippedGELUActivation", "AccurateGELUActivation", "MishActivation", "LinearActivation", "ReLUSquaredActivation", "SiLUActivation"]
+_ACTIVATIONS = """
+    ReLU ReLU6 LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Sigmoid Softplus Hardswish
+    Hardsigmoid GELUActivation NewGELUActivation FastGELUActivation QuickGELUActivation
+    PytorchGELUTanh GELUTanh ClippedGELUActivation AccurateGELUActivation MishActivation
+    LinearActivation ReLUSquaredActivation SiLUActivation
+""".split()
 _KINDS.update(dict.fromkeys(_ACTIVATIONS, "activation"))
 
 
@@ -31,7 +36,7 @@ def kind_of(types: Iterable[str]) -> str | None:
     for name in types:
         if name in _KINDS:
             return _KINDS[name]
-        if name.endswith("RMSNorm") or name.endswith("LayerNorm"):
+        if name.endswith(("RMSNorm", "LayerNorm")):
             return "norm"
     return None
 

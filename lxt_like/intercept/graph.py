@@ -24,12 +24,32 @@ _SEEN = "lxt_seen"
 
 # Linear in all differentiable operands together, or homogeneous of degree 1 and piecewise linear.
 LINEAR = frozenset(
-    ["AccumulateGrad", "Abs", "Add", "AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "Alias", "Amax", "Amin", "AsStrided", "AvgPool2D", "AvgPool3D", "BroadcastTensors", "Cat", "Chunk", "Clone", "Constant", "ConstantPadNd", "Copy", "CopyBackwards", "CopySlices", "Cumsum", "Detach", "Diagonal", "DiagonalCopy", "Expand", "Flip", "Gather", "Identity", "Im2Col", "Col2Im", "Index", "IndexAdd", "IndexCopy", "IndexFill", "IndexPut", "IndexSelect", "LeakyRelu", "LiftFresh", "MaskedFill", "MaskedScatter", "MaskedSelect", "Max", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "MaxPool2D", "MaxPool1D", "Maximum", "Mean", "Min", "Minimum", "MoveDim", "Narrow", "Nansum", "NativeDropout", "Neg", "NestedTensor", "NestedView", "Permute", "PixelShuffle", "PixelUnshuffle", "Pad", "ReflectionPad1D", "ReflectionPad2D", "ReflectionPad3D", "Relu", "Repeat", "RepeatInterleave", "ReplicationPad1D", "ReplicationPad2D", "ReplicationPad3D", "Reshape", "ReshapeAlias", "ReshapeCopy", "Roll", "Rot90", "Rsub", "Scatter", "ScatterAdd", "Select", "SelectScatter", "Slice", "SliceScatter", "Sort", "SplitWithSizes", "Split", "Squeeze", "Stack", "Sub", "Sum", "SumToSize", "T", "ToCopy", "Topk", "Trace", "Transpose", "TrilIndices", "Tril", "Triu", "Unbind", "Unfold", "UnfoldBackward", "Unsqueeze", "UnsafeSplit", "UnsafeView", "UpsampleBicubic2D", "UpsampleBilinear2D", "UpsampleLinear1D", "UpsampleNearest1D", "UpsampleNearest2D", "UpsampleNearest3D", "UpsampleTrilinear3D", "ViewAsComplex", "ViewAsReal", "View", "Where", "Zero", "Real", "Imag", "Conj", "FftC2C", "FftR2C", "FftC2R", "Embedding", "EmbeddingRenorm", "EmbeddingBag", "Median", "Kthvalue", "Mode", "Prelu"]
+    """
+    AccumulateGrad Abs Add AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D AdaptiveMaxPool2D
+    AdaptiveMaxPool3D Alias Amax Amin AsStrided AvgPool2D AvgPool3D BroadcastTensors Cat Chunk
+    Clone Constant ConstantPadNd Copy CopyBackwards CopySlices Cumsum Detach Diagonal
+    DiagonalCopy Expand Flip Gather Identity Im2Col Col2Im Index IndexAdd IndexCopy IndexFill
+    IndexPut IndexSelect LeakyRelu LiftFresh MaskedFill MaskedScatter MaskedSelect Max
+    MaxPool2DWithIndices MaxPool3DWithIndices MaxPool2D MaxPool1D Maximum Mean Min Minimum
+    MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle PixelUnshuffle Pad
+    ReflectionPad1D ReflectionPad2D ReflectionPad3D Relu Repeat RepeatInterleave
+    ReplicationPad1D ReplicationPad2D ReplicationPad3D Reshape ReshapeAlias ReshapeCopy Roll
+    Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes
+    Split Squeeze Stack Sub Sum SumToSize T ToCopy Topk Trace Transpose TrilIndices Tril Triu
+    Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
+    UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
+    UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
+    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode Prelu
+    """.split()
 )
 
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
 ONE_OPERAND = frozenset(
-    ["Mul", "Mm", "Bmm", "Mv", "Dot", "Vdot", "Addmm", "Addmv", "Baddbmm", "Addbmm", "Linear", "MkldnnLinear", "Convolution", "ConvolutionOverrideable", "MkldnnConvolution", "GroupedMm", "Einsum", "Outer", "Kron", "Cross", "Inner", "Bilinear"]
+    """
+    Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
+    ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
+    Bilinear
+    """.split()
 )
 _NUMERATOR = frozenset({"Div"})
 
@@ -46,7 +66,7 @@ def claim(out: Any, label: str, inputs: Iterable[Any]) -> None:
     """Mark every node between ``inputs`` and ``out`` as covered by a rule."""
     stop = {t.grad_fn for t in inputs if isinstance(t, Tensor) and t.grad_fn is not None}
     outs = out if isinstance(out, (tuple, list)) else (out,)
-    todo = [t.grad_fn for t in outs if isinstance(t, Tensor) and t.grad_fn is not None]
+    todo: list[Node] = [t.grad_fn for t in outs if isinstance(t, Tensor) and t.grad_fn is not None]
     while todo:
         node = todo.pop()
         if node in stop or short_name(node) == "AccumulateGrad":
@@ -61,8 +81,9 @@ def note(out: Any, label: str) -> None:
     """Remember which function and module made a node, for error messages only."""
     outs = out if isinstance(out, (tuple, list)) else (out,)
     for t in outs:
-        if isinstance(t, Tensor) and t.grad_fn is not None:
-            t.grad_fn.metadata.setdefault(_SEEN, label)
+        node: Node = t.grad_fn if isinstance(t, Tensor) else None
+        if node is not None:
+            node.metadata.setdefault(_SEEN, label)
 
 
 class Unruled:

@@ -51,9 +51,8 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
         if plain is not None and torch.is_grad_enabled() and _both_active(args):
             return _in_place(session, plain, args, kwargs)
         out = func(*args, **kwargs)
-        if type(out) is Tensor and out.grad_fn is not None:
-            if plain is None:
-                session.note(out, func)
+        if plain is None and type(out) is Tensor and out.grad_fn is not None:
+            session.note(out, func)
         return out
     if entry.handler is None or not torch.is_grad_enabled():
         return func(*args, **kwargs)
@@ -89,8 +88,7 @@ def interceptor() -> Interceptor:
     mode = getattr(_local, "mode", None)
     if mode is None:
         mode = _local.mode = Interceptor()
-        _local.depth = 0
-    return mode  # type: ignore[no-any-return]
+    return mode
 
 
 @contextmanager

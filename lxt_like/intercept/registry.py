@@ -86,7 +86,7 @@ def handles(kind: str, *names: str) -> Callable[[Handler], Handler]:
 
 
 def in_place(out_of_place: str, *names: str) -> None:
-    """Declare that the functions ``names`` are ``out_of_place`` written into their first argument."""
+    """Declare that ``names`` write what ``out_of_place`` computes into their first argument."""
     target = functions(out_of_place)[0]
     mine: set[Func] = set()
     for name in names:

@@ -65,11 +65,11 @@ class Epsilon(Rule):
         it adds, along dimension ``bias_dim`` of the output; it is read for the ledger only.
         """
         z = op(x)
-        out = _Stabilized.apply(z, self.eps) if self.eps else z
+        out: Tensor = _Stabilized.apply(z, self.eps) if self.eps else z
         if book is not None:
             value = None if bias is None else bias.detach()
             book.declare(out, _LinearShare(value, bias_dim, z.detach().clone(), self.eps))
-        return out  # type: ignore[no-any-return]
+        return out
 
 
 class _LinearShare:

@@ -62,9 +62,10 @@ def pair(
 def _report_heads(session: Session, weights: Tensor, out: Tensor) -> None:
     """softmax weights [b, h, t, s] times values: an attention's output, head by head."""
     found = tag(weights)
-    if session.on_heads is not None and found is not None and found.role == "softmax":
-        if out.dim() == 4:
-            session.on_heads(session.path, out)
+    if session.on_heads is None or found is None or found.role != "softmax":
+        return
+    if out.dim() == 4:
+        session.on_heads(session.path, out)
 
 
 def _times_constant(
@@ -123,8 +124,7 @@ def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     added = args[0]
     if is_active(added) and not isinstance(added, nn.Parameter):
         # an activation is added: the sum passes it on, the product gets its rule
-        out = _product(session, func, args, kwargs, (1, 2))
-        return out
+        return _product(session, func, args, kwargs, (1, 2))
     beta = kwargs.get("beta", 1)
     bias = added if beta == 1 else added * beta
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:

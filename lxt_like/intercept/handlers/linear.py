@@ -15,7 +15,7 @@ from ..session import Session
 from .bilinear import pair
 from .common import argument, is_active
 
-_CONV = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+_CONV = "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
 
 
 def _call(
@@ -34,7 +34,8 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if not is_active(x):
         return func(*args, **kwargs)
     rule = session.rule("linear", func)
-    if (isinstance(rule, Epsilon) and rule.eps == 0 and session.measure is None) or isinstance(rule, Gradient):
+    exact = isinstance(rule, Epsilon) and rule.eps == 0 and session.measure is None
+    if exact or isinstance(rule, Gradient):
         out = func(*args, **kwargs)
     else:
         assert isinstance(rule, Epsilon)

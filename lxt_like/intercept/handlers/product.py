@@ -37,7 +37,10 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
         carry(b if weight == 0 else a, out)
     else:
         uniform = rule if isinstance(rule, Uniform) else Uniform()
-        sources = (ta and ta.activation, tb and tb.activation)
+        sources = (
+            None if ta is None else ta.activation,
+            None if tb is None else tb.activation,
+        )
         out = uniform.product(a, b, sources)
         if ta is not None and tb is not None and min(ra, rb) > 1:
             put(out, Tag(ta.role))

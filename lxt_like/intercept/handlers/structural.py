@@ -16,15 +16,27 @@ from ..tags import Tag, carry, put, tag
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
-MOVES = ["view", "reshape", "transpose", "permute", "t", "expand", "expand_as", "squeeze", "unsqueeze", "flatten", "unflatten", "contiguous", "clone", "__getitem__", "select", "narrow", "chunk", "split", "unbind", "movedim", "swapaxes", "swapdims", "flip", "roll", "view_as", "reshape_as", "moveaxis", "adjoint", "ravel", "tile", "repeat", "repeat_interleave", "tensor_split", "hsplit", "vsplit", "dsplit", "split_with_sizes", "unsafe_chunk", "unsafe_split", "index_select", "gather", "take_along_dim", "take", "topk", "sort", "alias_copy", "broadcast_to", "atleast_1d", "atleast_2d", "atleast_3d", "diagonal", "unfold", "masked_select", "view_as_real", "view_as_complex", "as_strided", "pin_memory", "cpu", "requires_grad_", "swapdims_", "mT", "__get__"]
+MOVES = """
+    view reshape transpose permute t expand expand_as squeeze unsqueeze flatten unflatten
+    contiguous clone __getitem__ select narrow chunk split unbind movedim swapaxes swapdims flip
+    roll view_as reshape_as moveaxis adjoint ravel tile repeat repeat_interleave tensor_split
+    hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
+    take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
+    diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
+    requires_grad_ swapdims_ mT __get__
+""".split()
 
-CASTS = ["to", "type", "type_as", "float", "half", "bfloat16", "double"]
+CASTS = "to type type_as float half bfloat16 double".split()
 """Casts: a narrowing one loses rounding."""
 
-SUMS = ["sum", "mean", "cumsum", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "nansum", "index_add", "scatter_add", "scatter", "index_copy", "index_put", "masked_scatter", "where", "masked_fill", "select_scatter", "slice_scatter", "diagonal_scatter", "block_diag"]
+SUMS = """
+    sum mean cumsum cat concat concatenate stack hstack vstack dstack column_stack nansum
+    index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill
+    select_scatter slice_scatter diagonal_scatter block_diag
+""".split()
 """Linear in all their tensor operands together."""
 
-ADDITIONS = ["add", "sub", "subtract", "rsub", "__radd__", "__rsub__"]
+ADDITIONS = "add sub subtract rsub __radd__ __rsub__".split()
 
 
 def _known(names: list[str]) -> list[str]:
