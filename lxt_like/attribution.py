@@ -197,7 +197,7 @@ class _Run:
 
     def _backward(self, score: Tensor) -> None:
         if self.measure is None:
-            score.sum().backward()  # type: ignore[no-untyped-call]
+            score.sum().backward()
         else:
             # one backward per sample: only so is every operation's share known sample by sample
             for i in range(len(score)):

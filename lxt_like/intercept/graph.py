@@ -31,7 +31,8 @@ LINEAR = frozenset(
     DiagonalCopy Expand Flip Gather Identity Im2Col Col2Im Index IndexAdd IndexCopy IndexFill
     IndexPut IndexSelect LeakyRelu LiftFresh MaskedFill MaskedScatter MaskedSelect Max
     MaxPool2DWithIndices MaxPool3DWithIndices MaxPool2D MaxPool1D Maximum Mean Min Minimum
-    MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle PixelUnshuffle Pad
+    MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle
+    PixelUnshuffle Pad
     ReflectionPad1D ReflectionPad2D ReflectionPad3D Relu Repeat RepeatInterleave
     ReplicationPad1D ReplicationPad2D ReplicationPad3D Reshape ReshapeAlias ReshapeCopy Roll
     Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes

@@ -52,7 +52,7 @@ class UniformAttention(Rule):
         form: AttentionForm,
         book: Book | None = None,
     ) -> Tensor:
-        """``op(q, k, v, mask)``; q [.., T, d], k [.., S, d], v [.., S, e]; mask additive or bool."""
+        """``op(q, k, v, mask)``; q [.., T, d], k [.., S, d], v [.., S, e]."""
         at_v, at_weights = _split(v, q, k, mask)
         at_q, at_k = _split(q, k)
         out = op(

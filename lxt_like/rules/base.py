@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -72,6 +72,11 @@ class Gradient(Rule):
 
 class RuleFunction(torch.autograd.Function):
     """Base of our autograd functions: nodes of a subclass need no further claim."""
+
+    if TYPE_CHECKING:  # torch leaves apply untyped
+
+        @classmethod
+        def apply(cls, *args: Any) -> Tensor: ...
 
 
 class _Scale:

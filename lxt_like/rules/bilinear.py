@@ -46,10 +46,10 @@ class Uniform(Rule):
             return scaled(a, 0.5) * scaled(b, 0.5)
         source, at = (sources[0], 0) if sources[0] is not None else (sources[1], 1)
         if source is None:
-            return _HalfProduct.apply(a, b)  # type: ignore[no-any-return]
+            return _HalfProduct.apply(a, b)
         if at == 1:
             a, b = b, a
-        return _GatedProduct.apply(a, b, source.x, source)  # type: ignore[no-any-return]
+        return _GatedProduct.apply(a, b, source.x, source)
 
 
 @dataclass(frozen=True)
