@@ -154,11 +154,12 @@ class _Run:
             resolved = made.resolve(logits, class_names(self.model))
             score = resolved.score
             self._check_score(score)
-            patch.check([score])
+            patch.check([logits])  # what a target adds, it declares itself
             self._backward(score)
-        relevance, total = self.inputs.relevance(len(score))
+        relevance = self.inputs.relevance()
         book = None
         if self.measure is not None:
+            total = self.inputs.total(relevance, len(score))
             book = make_ledger(self.measure, score, total, resolved.entries)
         return Attribution(
             relevance,
@@ -171,9 +172,7 @@ class _Run:
         )
 
     def _patched(self, steps: list[Step] | None = None) -> Patch:
-        patch = Patch(
-            self.model, self.composite, self.strict, check=False, on_exit=self.observer.on_exit
-        )
+        patch = Patch(self.model, self.composite, self.strict, check=False, observer=self.observer)
         patch.session.measure = self.measure
         patch.session.steps = steps
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None

@@ -80,6 +80,10 @@ class Account:
             other.gap,
         )
 
+    def __reduce__(self) -> tuple[type[Account], tuple[object, ...]]:
+        # a mapping proxy cannot be pickled or copied
+        return Account, (self.score, self.inputs, dict(self.entries), self.unruled, self.gap)
+
     def __hash__(self) -> int:
         return hash((self.score, self.inputs, tuple(sorted(self.entries.items()))))
 

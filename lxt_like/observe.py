@@ -50,8 +50,9 @@ class Observer:
         self.inputs, self.measure = inputs, measure
         self.patterns = tuple(layers or ())
         self.masks = dict(masks or {})
-        paths = [name for name, _ in model.named_modules()]
-        for pattern in (*self.patterns, *self.masks):
+        wanted = (*self.patterns, *self.masks)
+        paths = [name for name, _ in model.named_modules()] if wanted else []
+        for pattern in wanted:
             if not any(_match(path, pattern) for path in paths):
                 near = [p for p in paths if p.count(".") <= 2 and p][:12]
                 raise InputError(
@@ -59,6 +60,12 @@ class Observer:
                 )
         self._layers: dict[str, _Watched] = {}
         self._heads: dict[str, _Watched] = {}
+
+    def watches(self, path: str, module: nn.Module) -> bool:
+        """Whether this module's output is of interest."""
+        return self.inputs.is_embedding(module) or any(
+            _match(path, p) for p in (*self.patterns, *self.masks)
+        )
 
     def on_exit(
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -168,16 +168,20 @@ class Resolver:
         self.composite = composite
         self.totals = totals
         self.counts = [0] * len(composite.assignments)
-        self._cache: dict[tuple[str, str], Rule | None] = {}
+        self._positional = composite.positional
+        self._by_kind = all(a.module is None and a.name is None for a in composite.assignments)
+        self._cache: dict[Hashable, Rule | None] = {}
 
-    def rule(self, site: Site) -> Rule | None:
-        """The rule for ``site``; None if no assignment fits."""
-        if not self.composite.positional:
-            key = (site.kind, site.path)
-            if key not in self._cache:
-                self._cache[key] = self._last_match(site)
+    def rule(self, kind: str, path: str, types: tuple[str, ...] = ()) -> Rule | None:
+        """The rule for an operation at this :class:`Site`; None if no assignment fits."""
+        if self._positional:
+            return self._last_match(Site(kind, path, types))
+        key = kind if self._by_kind else (kind, path)
+        try:
             return self._cache[key]
-        return self._last_match(site)
+        except KeyError:
+            found = self._cache[key] = self._last_match(Site(kind, path, types))
+            return found
 
     def _last_match(self, site: Site) -> Rule | None:
         found: Rule | None = None

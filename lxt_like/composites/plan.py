@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from .composite import Composite, Resolver, Site
+from .composite import Composite, Resolver
 
 # kinds by class name; bases count, so a subclass of nn.Linear is linear
 _KINDS: dict[str, str] = {
@@ -94,6 +94,6 @@ def static_plan(modules: Iterable[tuple[str, tuple[str, ...]]], composite: Compo
         kind = kind_of(types)
         if kind is None:
             continue
-        rule = resolver.rule(Site(kind, path, types))
+        rule = resolver.rule(kind, path, types)
         rows.append(PlanRow(path, types[0], kind, "no rule" if rule is None else repr(rule)))
     return Plan(tuple(rows), repr(composite))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..rules.base import RuleFunction
+from .registry import Func, name_of
 
 Node = Any  # torch.autograd.graph.Node, or the class of a custom Function
 
@@ -57,13 +59,18 @@ _NUMERATOR = frozenset({"Div"})
 _SUFFIX = re.compile(r"Backward\w*$")
 
 
-def short_name(node: Node) -> str:
-    """'AddmmBackward0' -> 'Addmm'."""
-    name = str(node.name()).rsplit("::", 1)[-1]
+@cache
+def _shorten(name: str) -> str:
+    name = name.rsplit("::", 1)[-1]
     return _SUFFIX.sub("", name) or name
 
 
-def claim(out: Any, label: str, inputs: Iterable[Any]) -> None:
+def short_name(node: Node) -> str:
+    """'AddmmBackward0' -> 'Addmm'."""
+    return _shorten(node.name())
+
+
+def claim(out: Any, inputs: Iterable[Any]) -> None:
     """Mark every node between ``inputs`` and ``out`` as covered by a rule."""
     stop = {t.grad_fn for t in inputs if isinstance(t, Tensor) and t.grad_fn is not None}
     outs = out if isinstance(out, (tuple, list)) else (out,)
@@ -74,17 +81,27 @@ def claim(out: Any, label: str, inputs: Iterable[Any]) -> None:
             continue
         if _CLAIM in node.metadata:
             continue
-        node.metadata[_CLAIM] = label
+        node.metadata[_CLAIM] = True
         todo.extend(n for n, _ in node.next_functions if n is not None)
 
 
-def note(out: Any, label: str) -> None:
+def note(out: Tensor, func: Func | None, path: str) -> None:
     """Remember which function and module made a node, for error messages only."""
-    outs = out if isinstance(out, (tuple, list)) else (out,)
-    for t in outs:
-        node: Node = t.grad_fn if isinstance(t, Tensor) else None
-        if node is not None:
-            node.metadata.setdefault(_SEEN, label)
+    node: Node = out.grad_fn
+    if node is not None:
+        node.metadata.setdefault(_SEEN, (func, path))
+
+
+def was_noted(node: Node) -> bool:
+    """Whether an intercepted torch function made this node."""
+    seen = node.metadata.get(_SEEN)
+    return seen is not None and seen[0] is not None
+
+
+def _place(seen: tuple[Func | None, str]) -> str:
+    func, path = seen
+    where = f"in {path or 'the model'}"
+    return where if func is None else f"{name_of(func)} {where}"
 
 
 class Unruled:
@@ -131,7 +148,8 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
     places: dict[Node, str] = {t.grad_fn: "" for t in outputs if t.grad_fn is not None}
     todo = list(places)
     for node in todo:
-        here = node.metadata.get(_SEEN) or places[node]
+        seen = node.metadata.get(_SEEN)
+        here = places[node] if seen is None else _place(seen)
         places[node] = here
         for n, _ in node.next_functions:
             if n is not None and n not in places:

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
 from . import causes
-from .graph import Node
+from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
 
@@ -245,7 +245,7 @@ class Measure:
 
     def _is_recorded(self, node: Node) -> bool:
         # noted by the interceptor: the operation around it has its own record
-        return "lxt_seen" in node.metadata and not hasattr(node, "_forward_cls")
+        return was_noted(node) and not hasattr(node, "_forward_cls")
 
     def _on_node(
         self,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .registry import ENTRIES, IN_PLACE, Func
+from .registry import ENTRIES, Func
 from .session import Session
 from .tags import carry, put, tag
 
@@ -47,16 +47,17 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     """``func(*args, **kwargs)`` under the session's rules."""
     entry = ENTRIES.get(func)
     if entry is None:
-        plain = IN_PLACE.get(func)
-        if plain is not None and torch.is_grad_enabled() and _both_active(args):
-            return _in_place(session, plain, args, kwargs)
         out = func(*args, **kwargs)
-        if plain is None and type(out) is Tensor and out.grad_fn is not None:
+        if type(out) is Tensor and out.requires_grad:
             session.note(out, func)
         return out
-    if entry.handler is None or not torch.is_grad_enabled():
-        return func(*args, **kwargs)
-    return entry.handler(session, func, args, kwargs)
+    handler = entry.handler
+    if handler is not None:
+        if torch.is_grad_enabled():
+            return handler(session, func, args, kwargs)
+    elif entry.in_place_of is not None and torch.is_grad_enabled() and _both_active(args):
+        return _in_place(session, entry.in_place_of, args, kwargs)
+    return func(*args, **kwargs)
 
 
 def _both_active(args: tuple[Any, ...]) -> bool:

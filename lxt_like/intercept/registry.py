@@ -31,13 +31,11 @@ class Entry:
     name: str
     kind: str
     handler: Handler | None = None
+    in_place_of: Func | None = None
 
 
 ENTRIES: dict[Func, Entry] = {}
 """Every torch function that has a handler or is known to need none."""
-
-IN_PLACE: dict[Func, Func] = {}
-"""In-place functions -> the function that computes the same out of place."""
 
 
 def functions(name: str) -> list[Func]:
@@ -88,13 +86,10 @@ def handles(kind: str, *names: str) -> Callable[[Handler], Handler]:
 def in_place(out_of_place: str, *names: str) -> None:
     """Declare that ``names`` write what ``out_of_place`` computes into their first argument."""
     target = functions(out_of_place)[0]
-    mine: set[Func] = set()
+    register("in-place", names)
     for name in names:
         for f in functions(name):
-            if f in IN_PLACE and f not in mine:
-                raise RegistryError(f"in_place: {name!r} is already declared")
-            IN_PLACE[f] = target
-            mine.add(f)
+            ENTRIES[f] = Entry(name, "in-place", None, target)
 
 
 def name_of(func: Func) -> str:

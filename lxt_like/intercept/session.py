@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ..composites import Composite, Resolver, Site
+from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
 from ..rules.base import Gradient, Rule
 from .graph import Node, Unruled, claim, find_unruled, note
@@ -77,7 +77,7 @@ class Session:
             UnruledError: strict, and no assignment of the composite fits.
         """
         path, types = self.stack[-1] if self.stack else ("", ())
-        found = self.resolver.rule(Site(kind, path, types))
+        found = self.resolver.rule(kind, path, types)
         if self.counting:
             return Gradient()
         if found is None:
@@ -112,16 +112,17 @@ class Session:
 
     def claim(self, out: Any, func: Func, inputs: Iterable[Any]) -> None:
         """The nodes from ``inputs`` to ``out`` are covered by a rule."""
-        claim(out, name_of(func), inputs)
+        claim(out, inputs)
 
     def note(self, out: Any, func: Func) -> None:
         """Remember which function made ``out`` and where, for error messages."""
-        note(out, f"{name_of(func)} in {self.path or 'the model'}")
+        if isinstance(out, Tensor):
+            note(out, func, self.path)
 
     def note_module(self, out: Any, path: str) -> None:
         """Remember that ``out`` left the module at ``path``, for error messages."""
         if isinstance(out, Tensor):
-            note(out, f"in {path or 'the model'}")
+            note(out, None, path)
 
     def check(self, outputs: Iterable[Tensor]) -> list[Node]:
         """Walk the graph; an operation without a rule is an error (strict) or a warning.
@@ -153,4 +154,11 @@ class Session:
 
 def types_of(module: nn.Module) -> tuple[str, ...]:
     """The names of a module's class and its bases, for matching assignments."""
-    return tuple(c.__name__ for c in type(module).__mro__ if c is not object)
+    cls = type(module)
+    found = _TYPES.get(cls)
+    if found is None:
+        found = _TYPES[cls] = tuple(c.__name__ for c in cls.__mro__ if c is not object)
+    return found
+
+
+_TYPES: dict[type[nn.Module], tuple[str, ...]] = {}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
-from ..numerics import inner, upcast
+from ..numerics import inner, is_finite, upcast
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
 
@@ -96,7 +96,7 @@ class Inputs:
             if name.endswith("input_ids"):
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
-            if not torch.isfinite(value).all():
+            if not is_finite(value):
                 raise InputError(f"{name} holds NaN or infinity")
             leaf = value.detach().clone().requires_grad_()
             self._found[name] = _Explained(leaf, leaf.shape, tokens=False)
@@ -111,7 +111,7 @@ class Inputs:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> Any:
         """Replace the output of the embedding of explained ids by a leaf."""
-        if not self._ids or not isinstance(out, Tensor) or not self._is_embedding(module):
+        if not isinstance(out, Tensor) or not self.is_embedding(module):
             return out
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
@@ -125,7 +125,10 @@ class Inputs:
                 return leaf
         return out
 
-    def _is_embedding(self, module: nn.Module) -> bool:
+    def is_embedding(self, module: nn.Module) -> bool:
+        """Whether the module may embed the token ids."""
+        if not self._ids:
+            return False
         known = self._embedding
         if known is None:
             return isinstance(module, nn.Embedding)
@@ -143,21 +146,26 @@ class Inputs:
                 "explain it; give inputs_embeds instead"
             )
 
-    def relevance(self, batch: int) -> tuple[Any, Tensor]:
-        """The relevance (a tensor, or a dict by name) and its total per sample [batch]."""
+    def relevance(self) -> Any:
+        """The relevance: a tensor, or a dict by name."""
         parts = {name: e.relevance() for name, e in self._found.items()}
+        return next(iter(parts.values())) if len(parts) == 1 else parts
+
+    def total(self, relevance: Any, batch: int) -> Tensor:
+        """The total of :meth:`relevance` per sample, [batch] in float64."""
+        parts = relevance if isinstance(relevance, dict) else {"": relevance}
         total = torch.zeros(batch, dtype=torch.float64)
         for part in parts.values():
             if part.shape[0] == batch:
                 total += part.detach().double().reshape(batch, -1).sum(-1).cpu()
             else:
                 total += inner(part, torch.ones_like(part)) / batch
-        return (next(iter(parts.values())) if len(parts) == 1 else parts), total
+        return total
 
     def finite(self) -> bool:
         """Whether every gradient that arrived is finite."""
         grads = (e.leaf.grad for e in self._found.values())
-        return all(g is None or bool(torch.isfinite(g).all()) for g in grads)
+        return all(g is None or is_finite(g) for g in grads)
 
 
 def _input_embedding(model: nn.Module) -> nn.Module | None:

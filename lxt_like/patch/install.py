@@ -8,7 +8,7 @@ applies, and the last to go restores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,11 +41,11 @@ class Scoped:
         self.before = module.__dict__.get(attribute, _MISSING)
         self.original: Callable[..., Any] = getattr(module, attribute)
         self.__wrapped__ = self.original
-        self.patches: list[tuple[Patch, str, tuple[str, ...]]] = []
+        self.patches: list[tuple[Patch, str, tuple[str, ...], bool]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        patch, path, types = self.patches[-1]
-        return patch.enter(self, path, types, args, kwargs)
+        patch, path, types, watched = self.patches[-1]
+        return patch.enter(self, path, types, watched, args, kwargs)
 
     def put(self) -> None:
         self.module.__dict__[self.attribute] = self
@@ -67,13 +67,16 @@ class ScopedCheckpoint(Scoped):
     """transformers' checkpointing function: what is recomputed runs under the patch too."""
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        patch, path, types = self.patches[-1]
+        patch, path, types, _ = self.patches[-1]
         return self.original(patch.recomputed(function, path, types), *args, **kwargs)
 
 
-def refuse_unpatchable(model: nn.Module) -> None:
+Modules = Sequence[tuple[str, nn.Module]]
+
+
+def refuse_unpatchable(modules: Modules) -> None:
     """Raise PatchError for models whose forward Python never runs."""
-    for name, module in model.named_modules():
+    for name, module in modules:
         here = name or "the model"
         if isinstance(module, torch.jit.ScriptModule):
             raise PatchError(
@@ -88,46 +91,59 @@ def refuse_unpatchable(model: nn.Module) -> None:
             raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
 
 
-def _wanted(model: nn.Module) -> list[tuple[str, nn.Module, str, type[Scoped]]]:
-    wanted: list[tuple[str, nn.Module, str, type[Scoped]]] = []
-    for path, module in model.named_modules():
+def _wanted(modules: Modules) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
+    for path, module in modules:
         if type(module).forward is not nn.Module.forward or "forward" in module.__dict__:
-            wanted.append((path, module, "forward", Scoped))
+            yield path, module, "forward", Scoped
         if "_gradient_checkpointing_func" in module.__dict__:
-            wanted.append((path, module, "_gradient_checkpointing_func", ScopedCheckpoint))
-    return wanted
+            yield path, module, "_gradient_checkpointing_func", ScopedCheckpoint
 
 
-def busy(model: nn.Module, patch: Patch) -> Patch | None:
-    """A patch of another thread that holds a part of ``model``, if there is one."""
-    for module in model.modules():
+def busy(modules: Modules, patch: Patch) -> Patch | None:
+    """A patch of another thread that holds one of ``modules``, if there is one."""
+    if not _attributes:
+        return None
+    for _, module in modules:
         scoped = _attributes.get((id(module), "forward"))
         if scoped is not None:
-            for other, _, _ in scoped.patches:
+            for other, *_ in scoped.patches:
                 if other.owner != patch.owner:
                     return other
     return None
 
 
-def install(model: nn.Module, patch: Patch, freeze: bool) -> None:
-    """Put ``patch`` on every module of ``model``; all or nothing.  The caller holds LOCK."""
+def install(modules: Modules, patch: Patch, freeze: bool) -> None:
+    """Put ``patch`` on every module; all or nothing.  The caller holds LOCK."""
     try:
-        for path, module, attribute, cls in _wanted(model):
+        for path, module, attribute, cls in _wanted(modules):
             key = (id(module), attribute)
             scoped = _attributes.get(key)
             if scoped is None:
                 scoped = cls(module, attribute)
                 scoped.put()
                 _attributes[key] = scoped
-            scoped.patches.append((patch, path, types_of(module)))
+            scoped.patches.append((patch, path, types_of(module), patch.watches(path, module)))
         if freeze:
-            for parameter in model.parameters():
-                held = _frozen.setdefault(id(parameter), [parameter, parameter.requires_grad, []])
+            for parameter in _parameters(modules):
+                held = _frozen.get(id(parameter))
+                if held is None:
+                    held = _frozen[id(parameter)] = [parameter, parameter.requires_grad, []]
                 held[2].append(patch)
                 parameter.requires_grad_(False)
     except BaseException:
         uninstall(patch)
         raise
+
+
+def _parameters(modules: Modules) -> list[nn.Parameter]:
+    """The parameters that are trained, or are held by another patch; each once."""
+    found = {
+        id(p): p
+        for _, module in modules
+        for p in module._parameters.values()
+        if p is not None and (p.requires_grad or id(p) in _frozen)
+    }
+    return list(found.values())
 
 
 def uninstall(patch: Patch) -> None:

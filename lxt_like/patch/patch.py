@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,17 @@ from ..errors import InputError, PatchError
 from ..intercept import Session, active, interceptor
 from .install import LOCK, Scoped, busy, install, refuse_unpatchable, uninstall
 
-OnExit = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], Any]
+
+class Watcher(Protocol):
+    """Looks at what modules return, and may replace it."""
+
+    def watches(self, path: str, module: nn.Module) -> bool:
+        """Whether this module's output is of interest."""
+
+    def on_exit(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """What the model goes on with instead of ``out``."""
 
 
 class Patch:
@@ -35,7 +44,7 @@ class Patch:
         composite: Composite,
         strict: bool = True,
         check: bool = True,
-        on_exit: OnExit | None = None,
+        observer: Watcher | None = None,
     ) -> None:
         self.model = model
         self.composite = composite
@@ -43,20 +52,21 @@ class Patch:
         self.owner = threading.get_ident()
         self.active = False
         self._check = check
-        self._on_exit = on_exit
+        self._observer = observer
 
     # -- life ----------------------------------------------------------------------------------
 
     def install(self, freeze: bool = True, timeout: float | None = None) -> Patch:
         """Put the patch on; waits while another thread explains the same modules."""
-        refuse_unpatchable(self.model)
+        modules = list(self.model.named_modules())
+        refuse_unpatchable(modules)
         with LOCK:
-            if not LOCK.wait_for(lambda: busy(self.model, self) is None, timeout):
+            if not LOCK.wait_for(lambda: busy(modules, self) is None, timeout):
                 raise PatchError(
                     "this model is patched by another thread and was not restored within "
                     f"{timeout:g} s; restore it there first"
                 )
-            install(self.model, self, freeze)
+            install(modules, self, freeze)
             self.active = True
         return self
 
@@ -83,6 +93,10 @@ class Patch:
         name = self.composite.name or "a composite"
         return f"<Patch of {type(self.model).__name__} with {name}: {state}>"
 
+    def watches(self, path: str, module: nn.Module) -> bool:
+        """Whether somebody looks at this module's output."""
+        return self._observer is not None and self._observer.watches(path, module)
+
     # -- what the patched modules call -----------------------------------------------------------
 
     def enter(
@@ -90,6 +104,7 @@ class Patch:
         scoped: Scoped,
         path: str,
         types: tuple[str, ...],
+        watched: bool,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
@@ -104,19 +119,21 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-        scope = nullcontext() if interceptor().session is session else active(session)
-        with scope:
-            session.stack.append((path, types))
-            try:
+        session.stack.append((path, types))
+        try:
+            if interceptor().session is session:
                 out = scoped.original(*args, **kwargs)
-            finally:
-                session.stack.pop()
+            else:
+                with active(session):
+                    out = scoped.original(*args, **kwargs)
+        finally:
+            session.stack.pop()
         if recomputing:
             return out
         session.note_module(out, path)
-        if self._on_exit is not None:
+        if watched and self._observer is not None:
             with active(None):
-                out = self._on_exit(path, scoped.module, args, kwargs, out)
+                out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
         if outermost and self._check and torch.is_grad_enabled():
             self.check(explained_outputs(out))
         return out
@@ -159,15 +176,15 @@ class Patch:
                 "a composite with where='last' or a negative range needs a counting forward, which "
                 "would write into past_key_values; run without a cache"
             )
-        session, on_exit = self.session, self._on_exit
-        self.session, self._on_exit = Session(session.composite, counting=True), None
+        session, observer = self.session, self._observer
+        self.session, self._observer = Session(session.composite, counting=True), None
         try:
             with torch.enable_grad(), active(self.session):
                 self.session.stack.append(("", ()))
                 scoped.original(*args, **kwargs)
             return tuple(self.session.resolver.counts)
         finally:
-            self.session, self._on_exit = session, on_exit
+            self.session, self._observer = session, observer
 
 
 class _Recomputed:

@@ -105,7 +105,7 @@ def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:
 
 
 def _share(t: Tensor, factor: float) -> Tensor:
-    return scaled(t, factor) if t.requires_grad else t
+    return scaled(t, factor, fresh=True) if t.requires_grad and factor != 1 else t
 
 
 class _AttentionShare:

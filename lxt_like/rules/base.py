@@ -80,15 +80,20 @@ class RuleFunction(torch.autograd.Function):
 
 
 class _Scale:
-    """A prehook that scales the gradient entering a node."""
+    """A prehook that scales the gradient entering a node; in place if that is known to be fresh."""
 
-    __slots__ = ("factor",)
+    __slots__ = ("factor", "fresh")
 
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
+    def __init__(self, factor: float, fresh: bool) -> None:
+        self.factor, self.fresh = factor, fresh
 
     def __call__(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-        return tuple(None if g is None else g * self.factor for g in grads)
+        (g,) = grads
+        if g is None:
+            return grads
+        if self.fresh and not torch.is_grad_enabled():
+            return (g.mul_(self.factor),)
+        return (g * self.factor,)
 
 
 def consumer(t: Tensor) -> Tensor:
@@ -105,10 +110,13 @@ def consumer(t: Tensor) -> Tensor:
     return v
 
 
-def scaled(t: Tensor, factor: float) -> Tensor:
-    """``t`` whose gradient from this consumer alone is multiplied by ``factor``."""
+def scaled(t: Tensor, factor: float, fresh: bool = False) -> Tensor:
+    """``t`` whose gradient from this consumer alone is multiplied by ``factor``.
+
+    ``fresh``: the consumer's backward allocates that gradient for nobody else.
+    """
     v = consumer(t)
     node = v.grad_fn
     assert node is not None
-    node.register_prehook(_Scale(factor))
+    node.register_prehook(_Scale(factor, fresh))
     return v

@@ -118,7 +118,10 @@ class _LayerNorm(RuleFunction):
         gw, gb = _param_grads(ctx, g, normed, list(range(g.dim() - len(ctx.dims))), (2, 3))
         if weight is not None:
             g = g * weight
-        gx = (g - g.mean(ctx.dims, keepdim=True)) * rstd
+        if weight is None or torch.is_grad_enabled():
+            gx = (g - g.mean(ctx.dims, keepdim=True)) * rstd
+        else:  # g is ours: no further memory
+            gx = g.sub_(g.mean(ctx.dims, keepdim=True)).mul_(rstd)
         return gx.to(ctx.dtype), None, gw, gb, None
 
 
