@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from .segment import segment
@@ -39,45 +39,56 @@ def align(text: str, pieces: Sequence[str], unknown: str | None = None) -> list[
     """
     if not pieces:
         return []
-    exact = _exact_text(text, pieces) or _exact_bytes(text, pieces)
-    return exact or _by_folding(text, pieces, unknown)
+    return _exactly(text, pieces) or _by_folding(text, pieces, unknown)
 
 
-def _exact_text(text: str, pieces: Sequence[str]) -> list[Span] | None:
-    plain = list(pieces)
-    spaced = [piece.translate({ord(mark): " " for mark in _SPACE_MARKS}) for piece in pieces]
-    for surfaces in (plain, spaced):
-        # SentencePiece puts a space in front of the text
-        for lead in (0, 1):
-            joined = "".join(surfaces)
-            if joined == " " * lead + text:
-                return [
-                    (max(start - lead, 0), max(end - lead, 0))
-                    for start, end in _running(len(surface) for surface in surfaces)
-                ]
-    return None
-
-
-def _exact_bytes(text: str, pieces: Sequence[str]) -> list[Span] | None:
+def _exactly(text: str, pieces: Sequence[str]) -> list[Span] | None:
     raw = text.encode("utf-8", "surrogatepass")
     char_of = [i for i, c in enumerate(text) for _ in c.encode("utf-8", "surrogatepass")]
-    alphabet = _gpt2_alphabet()
-    readings = (
-        # a piece that is no single byte is an added token and stands for itself
-        [
-            p.encode("latin-1") if len(p) == 1 and ord(p) < 256 else p.encode("utf-8", "replace")
-            for p in pieces
-        ],
-        [bytes(alphabet[c] for c in p) if all(c in alphabet for c in p) else b"" for p in pieces],
-    )
-    for parts in readings:
-        for lead in (0, 1):
-            if b"".join(parts) == b" " * lead + raw:
-                return [
-                    _chars(char_of, len(text), max(start - lead, 0), max(end - lead, 0))
-                    for start, end in _running(len(part) for part in parts)
-                ]
+    for read in (_as_text, _as_spaced_text, _as_latin1, _as_gpt2_bytes):
+        parts = [read(piece) for piece in pieces]
+        spans = None if None in parts else _walk(text, raw, char_of, parts)
+        if spans is not None:
+            return spans
     return None
+
+
+def _walk(
+    text: str, raw: bytes, char_of: Sequence[int], parts: Sequence[bytes | None]
+) -> list[Span] | None:
+    """The parts one behind the other; only white space may be left out between them."""
+    spans: list[Span] = []
+    at = 0
+    for number, part in enumerate(parts):
+        part = part or b""
+        if number == 0 and part.startswith(b" ") and not raw.startswith(part):
+            part = part[1:]  # SentencePiece puts a space in front of the text
+        while not raw.startswith(part, at):
+            if at == len(raw) or not text[char_of[at]].isspace():
+                return None
+            at += 1
+        first = char_of[at] if at < len(raw) else len(text)
+        at += len(part)
+        spans.append((first, char_of[at - 1] + 1 if part else first))
+    return spans if not raw[at:].decode("utf-8", "replace").strip() else None
+
+
+def _as_text(piece: str) -> bytes:
+    return piece.encode("utf-8", "surrogatepass")
+
+
+def _as_spaced_text(piece: str) -> bytes:
+    return _as_text(piece.translate({ord(mark): " " for mark in _SPACE_MARKS}))
+
+
+def _as_latin1(piece: str) -> bytes:
+    # a piece that is no single byte is an added token and stands for itself
+    return piece.encode("latin-1") if len(piece) == 1 and ord(piece) < 256 else _as_text(piece)
+
+
+def _as_gpt2_bytes(piece: str) -> bytes | None:
+    alphabet = _gpt2_alphabet()
+    return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else None
 
 
 def _by_folding(text: str, pieces: Sequence[str], unknown: str | None) -> list[Span]:
@@ -256,21 +267,6 @@ def _fold(text: str) -> str:
     """Without case, accents, compatibility forms, white space and controls."""
     flat = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text.casefold()).casefold())
     return "".join(c for c in flat if unicodedata.category(c) not in ("Mn", "Cc", "Cf", "Zs"))
-
-
-def _running(lengths: Iterable[int]) -> list[Span]:
-    spans: list[Span] = []
-    at = 0
-    for length in lengths:
-        spans.append((at, at + length))
-        at += length
-    return spans
-
-
-def _chars(char_of: Sequence[int], length: int, start: int, end: int) -> Span:
-    """From byte to character offsets: every character that one of the bytes belongs to."""
-    first = char_of[start] if start < len(char_of) else length
-    return (first, char_of[end - 1] + 1 if end > start else first)
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import Any
 from ..errors import InputError, ModelError
 from .align import Span, align
 
+Place = tuple[int, int] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -91,29 +93,43 @@ def _place_slowly(
     pieces = [tokenizer.tokenize(text) for text in texts]
     aligned = [align(t, p, unknown) for t, p in zip(texts, pieces, strict=True)]
     parts = [[int(i) for i in tokenizer.convert_tokens_to_ids(p)] for p in pieces]
-    # numbers that no vocabulary holds show where the tokenizer puts what
-    marks = [[-1 - i for i in range(len(parts[0]))]]
-    if len(parts) == 2:
-        marks.append([-1 - len(parts[0]) - i for i in range(len(parts[1]))])
-    owner = {m: (s, i) for s, row in enumerate(marks) for i, m in enumerate(row)}
-    template = tokenizer.build_inputs_with_special_tokens(*marks)
-    filled = [parts[owner[t][0]][owner[t][1]] if t in owner else int(t) for t in template]
-    if filled != ids:
-        template = _cut_repeated_end(template, filled, ids)
-        if template is None:
-            raise ModelError(
-                f"{type(tokenizer).__name__} encodes {texts[0][:40]!r} to other ids than its "
-                "pieces and special tokens: use its fast version, or one that "
-                "build_inputs_with_special_tokens describes"
-            )
-    places = [owner.get(t) for t in template]
+    places = _by_template(tokenizer, parts, ids) or _by_search(parts, ids)
+    if places is None:
+        raise ModelError(
+            f"{type(tokenizer).__name__} encodes {texts[0][:40]!r} to other ids than its pieces "
+            "and special tokens: use its fast version, which gives offsets"
+        )
     segments = [None if place is None else place[0] for place in places]
     spans = [None if place is None else aligned[place[0]][place[1]] for place in places]
     return segments, spans
 
 
-def _cut_repeated_end(template: list[int], filled: list[int], ids: list[int]) -> list[int] | None:
-    """Some tokenizers (ByT5) add no end token to a text that already ends with one."""
-    if len(filled) == len(ids) + 1 and filled[:-1] == ids and filled[-1] == ids[-1]:
-        return template[:-1]
-    return None
+def _by_template(tokenizer: Any, parts: list[list[int]], ids: list[int]) -> list[Place] | None:
+    """Per id the text and the piece it stands for, None for special tokens.
+
+    Numbers that no vocabulary holds show where the tokenizer puts what.
+    """
+    marks = [[-1 - i - s * len(parts[0]) for i in range(len(p))] for s, p in enumerate(parts)]
+    owner = {m: (s, i) for s, row in enumerate(marks) for i, m in enumerate(row)}
+    template = tokenizer.build_inputs_with_special_tokens(*marks)
+    places = [owner.get(t) for t in template]
+    filled = [
+        int(t) if place is None else parts[place[0]][place[1]]
+        for t, place in zip(template, places, strict=True)
+    ]
+    return places if filled == ids else None
+
+
+def _by_search(parts: list[list[int]], ids: list[int]) -> list[Place] | None:
+    """The same where special tokens depend on the text: ByT5 ends no text that ends itself."""
+    places: list[Place] = [None] * len(ids)
+    at = 0
+    for segment, part in enumerate(parts):
+        while ids[at : at + len(part)] != part:
+            at += 1
+            if at > len(ids):
+                return None
+        for i in range(len(part)):
+            places[at + i] = (segment, i)
+        at += len(part)
+    return places
