@@ -15,9 +15,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from .segment import segment
-
-Span = tuple[int, int]
+from .gaps import share_gaps
+from .segment import Span, segment
 
 _SPACE_MARKS = "▁Ġ"
 _REACH = 128  # characters a lone piece is looked for ahead: further off it is another one
@@ -110,7 +109,7 @@ def _by_folding(text: str, pieces: Sequence[str], unknown: str | None) -> list[S
             continue
         cursor = at + len(surface or "")
         found.append((at, cursor))
-    spans = _resolve(text, origin, found)
+    spans = _resolve(text, origin, found, unknown)
     for i in tails:
         spans[i] = spans[i - 1]
     return spans
@@ -157,7 +156,9 @@ def _hits(folded: str, wanted: str, first: int, limit: int = 64) -> list[int]:
     return hits
 
 
-def _resolve(text: str, origin: Sequence[int], found: Sequence[Span | None]) -> list[Span]:
+def _resolve(
+    text: str, origin: Sequence[int], found: Sequence[Span | None], unknown: str | None
+) -> list[Span]:
     """From folded to raw offsets; pieces without a place share the gap they stand in."""
     behind: list[int] = []  # where the next piece with a place begins
     following = len(text)
@@ -170,38 +171,21 @@ def _resolve(text: str, origin: Sequence[int], found: Sequence[Span | None]) -> 
     before = 0
     for place, following in zip(found, behind, strict=True):
         if place is None:
-            spans.append((before, max(before, following)))
+            spans.append((_behind_marks(text, before), following))
         elif place[0] == place[1]:
             spans.append((before, before))
         else:
             before = origin[place[1] - 1] + 1
             spans.append((origin[place[0]], before))
-    _share_gaps(text, found, spans)
+    share_gaps(text, found, spans, unknown)
     return spans
 
 
-def _share_gaps(text: str, found: Sequence[Span | None], spans: list[Span]) -> None:
-    """As many words in a gap as lost pieces: one each.  Otherwise all stand for all of it."""
-    i = 0
-    while i < len(found):
-        if found[i] is not None:
-            i += 1
-            continue
-        lost = [i]
-        while i + 1 < len(found) and (found[i + 1] is None or _is_empty(found[i + 1])):
-            i += 1
-            if found[i] is None:
-                lost.append(i)
-        i += 1
-        start, end = spans[lost[0]]
-        words = [(start + a, start + b) for a, b in segment(text[start:end])]
-        if len(words) == len(lost):
-            for k, word in zip(lost, words, strict=True):
-                spans[k] = word
-
-
-def _is_empty(place: Span | None) -> bool:
-    return place is not None and place[0] == place[1]
+def _behind_marks(text: str, at: int) -> int:
+    """Accents that were stripped belong to the letter before them, not to the gap."""
+    while 0 < at < len(text) and unicodedata.category(text[at]) in ("Mn", "Me", "Cf"):
+        at += 1
+    return at
 
 
 def _surfaces(pieces: Sequence[str], unknown: str | None) -> tuple[list[str | None], list[int]]:

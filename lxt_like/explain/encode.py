@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, ModelError
-from .align import Span, align
+from .align import align
+from .segment import Span
 
 Place = tuple[int, int] | None
 

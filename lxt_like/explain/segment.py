@@ -18,23 +18,29 @@ The rule, in the order it is applied:
 from __future__ import annotations
 
 import unicodedata
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 _APOSTROPHES_AND_HYPHENS = frozenset("'’＇·-‐‑")
 _DECIMAL_MARKS = frozenset(".,")
 _ZWJ = "\u200d"
+_HAN = (
+    (0x3400, 0x4DBF),  # extension A
+    (0x4E00, 0x9FFF),  # unified ideographs
+    (0xF900, 0xFAFF),  # compatibility ideographs
+    (0x20000, 0x3FFFF),  # extensions B onwards
+)
 _WITHOUT_SPACES = (
+    *_HAN,
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
     (0x2E80, 0x2FDF),  # CJK radicals
     (0x3005, 0x309F),  # iteration mark, numerals, Hiragana
-    (0x3400, 0x4DBF),  # CJK extension A
-    (0x4E00, 0x9FFF),  # CJK unified ideographs
-    (0xF900, 0xFAFF),  # CJK compatibility ideographs
-    (0x20000, 0x3FFFF),  # CJK extensions B onwards
 )
+
+
+Span = tuple[int, int]
+Kind = Literal["letter", "single", "mark", "symbol"]
 
 
 class _Cluster(NamedTuple):
@@ -42,17 +48,17 @@ class _Cluster(NamedTuple):
 
     start: int
     end: int
-    kind: Literal["letter", "single", "mark", "symbol"]
+    kind: Kind
 
 
-def segment(text: str) -> list[tuple[int, int]]:
+def segment(text: str) -> list[Span]:
     """Split ``text`` into words (see the module's docstring for what a word is).
 
     Returns:
         ``(start, end)`` character offsets in reading order, never empty and never
         overlapping; what lies between them is white space.
     """
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     clusters = _clusters(text)
     at = 0
     while at < len(clusters):
@@ -135,7 +141,17 @@ def _is_regional(char: str) -> bool:
     return "\U0001f1e6" <= char <= "\U0001f1ff"
 
 
-def _kind(char: str) -> Literal["letter", "single", "mark", "symbol"]:
+def is_han(char: str) -> bool:
+    """Whether ``char`` is a CJK ideograph."""
+    return unicodedata.category(char) == "Lo" and any(a <= ord(char) <= b for a, b in _HAN)
+
+
+def _kind(char: str) -> Kind:
+    """What a base character is for the rule: ``single`` makes a word of its own.
+
+    ``mark`` is punctuation or a mathematical, currency or modifier symbol; ``symbol``
+    everything that is neither that nor a letter or digit.
+    """
     category = unicodedata.category(char)
     if category[0] in "LN" or category == "Pc":
         code = ord(char)
@@ -145,13 +161,3 @@ def _kind(char: str) -> Literal["letter", "single", "mark", "symbol"]:
     if category[0] == "P" or category in ("Sm", "Sc", "Sk"):
         return "mark"
     return "symbol"
-
-
-def reassemble(text: str, spans: list[tuple[int, int]]) -> str:
-    """The words and the gaps between them put together again: ``text`` itself, or a bug."""
-    if not spans:
-        return text
-    parts = [text[: spans[0][0]]]
-    for (start, end), (following, _) in pairwise([*spans, (len(text), len(text))]):
-        parts += [text[start:end], text[end:following]]
-    return "".join(parts)

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from math import fsum
 
 from ..explanation import Token, Word
-from .align import Span
 from .encode import Encoding
-from .segment import segment
+from .segment import Span, segment
 
 
 def words_and_tokens(
