@@ -113,6 +113,12 @@ class Runner:
                 "classifiers read the text twice; use lxt.attribute for them"
             )
         relevance = a.relevance.detach().double().cpu()
+        if relevance.shape != (len(rows), max(map(_length, rows))):
+            raise ModelError(
+                f"expected a relevance for each token, [{len(rows)}, {max(map(_length, rows))}], "
+                f"got {list(relevance.shape)}: the model's input embeddings are not those of its "
+                "tokens"
+            )
         if any(bool(relevance[k, _length(row) :].any()) for k, row in enumerate(rows)):
             # the model reads its padding in spite of the mask: no padding, then
             alone = [select(target, [k], len(rows)) for k in range(len(rows))]

@@ -16,6 +16,7 @@ from torch import nn
 from ..errors import InputError, ModelError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
+_NO_VOCABULARY = 3  # pieces beside special tokens; T5 and DeBERTa make up one or two
 _TASKS = ("text-classification", "sentiment-analysis")
 
 T = TypeVar("T")
@@ -187,13 +188,26 @@ def _tokenizer(source: object, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     name = str(Path(name).expanduser()) if local else name
-    return _guarded(
+    return _require_vocabulary(
         name,
-        lambda: AutoTokenizer.from_pretrained(
-            name, trust_remote_code=trust_remote_code, local_files_only=local
+        _guarded(
+            name,
+            lambda: AutoTokenizer.from_pretrained(
+                name, trust_remote_code=trust_remote_code, local_files_only=local
+            ),
+            what="tokenizer",
         ),
-        what="tokenizer",
     )
+
+
+def _require_vocabulary(name: str, tokenizer: Any) -> Any:
+    """Without any file transformers makes a tokenizer that knows special tokens only."""
+    if len(tokenizer) - len(tokenizer.all_special_ids) <= _NO_VOCABULARY:
+        raise ModelError(
+            f"no tokenizer files in {name!r}: its {type(tokenizer).__name__} would know no word; "
+            "save the tokenizer there, or pass tokenizer="
+        )
+    return tokenizer
 
 
 def _tokenizer_beside(name: str, trust_remote_code: bool) -> Any:
@@ -203,13 +217,14 @@ def _tokenizer_beside(name: str, trust_remote_code: bool) -> Any:
             return _tokenizer(name, trust_remote_code)
         from transformers import AutoTokenizer
 
-        return _guarded(
+        found = _guarded(
             name,
             lambda: AutoTokenizer.from_pretrained(
                 name, trust_remote_code=trust_remote_code, local_files_only=True
             ),
             what="tokenizer",
         )
+        return _require_vocabulary(name, found)
     except ModelError as error:
         raise ModelError(
             f"no tokenizer beside the model ({name!r}): pass tokenizer=, a tokenizer or the name "
