@@ -13,7 +13,7 @@ from ..explanation import Account, TargetInfo, Token
 from .batches import RowResult
 from .encode import Encoding
 from .heads import display_label, head_kind, is_unnamed, probability
-from .load import TextModel
+from .loading import TextModel
 from .result import TextExplanation
 from .words import words_and_tokens
 

@@ -17,7 +17,7 @@ from ..explanation import Account
 from . import engine
 from .encode import Encoding
 from .heads import read_logits
-from .load import TextModel, input_device
+from .loading import TextModel, input_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RowResult:
 class Options:
     """What the engine is asked for, the same for every row."""
 
-    composite: object
+    composite: Any
     ledger: bool
     strict: bool
 
@@ -172,24 +172,25 @@ def select(target: Any, rows: Sequence[int], total: int) -> Any:
     """The part of a target that belongs to some of the samples.
 
     Args:
-        target: as for :func:`lxt_like.attribute`; tensors in it have one entry per sample.
+        target: as for :func:`lxt_like.attribute`; tensors and lists in it have one entry per
+            sample.
         rows: the samples.
         total: how many samples the target was made for.
 
     Raises:
-        InputError: a tensor in the target has another number of entries.
+        InputError: a tensor or list in the target has another number of entries.
     """
-    if isinstance(target, Tensor) and target.ndim:
+    if isinstance(target, list | tuple) or (isinstance(target, Tensor) and target.ndim):
         if len(target) != total:
             raise InputError(
                 f"expected a target for each of the {total} texts, got {len(target)} entries"
             )
-        return target[list(rows)]
+        return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
     if dataclasses.is_dataclass(target) and not isinstance(target, type):
         changed = {
-            f.name: select(value, rows, total)
+            f.name: select(getattr(target, f.name), rows, total)
             for f in dataclasses.fields(target)
-            if f.init and isinstance(value := getattr(target, f.name), Tensor)
+            if f.init and isinstance(getattr(target, f.name), list | tuple | Tensor)
         }
         return dataclasses.replace(target, **changed) if changed else target
     return target

@@ -13,7 +13,7 @@ def attribute(
     inputs: Mapping[str, Tensor],
     *,
     target: object,
-    composite: object,
+    composite: Any,
     ledger: bool,
     strict: bool,
 ) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from ..errors import InputError
 from ..explanation import TextData, Word
@@ -31,7 +30,8 @@ class TextExplanation(TextData):
         """Write the explanation to a file in the format of its suffix.
 
         Raises:
-            RenderError: no such format, or the file cannot be written.
+            InputError: no such format; the message lists the known ones.
+            RenderError: the file cannot be written.
         """
         from ..render import save
 
@@ -81,7 +81,8 @@ def save(explanations: TextData | Iterable[TextData], path: str | os.PathLike[st
     """Write one explanation, or a list of them, to one file.
 
     Raises:
-        RenderError: no such format, or the file cannot be written.
+        InputError: no such format; the message lists the known ones.
+        RenderError: the file cannot be written.
     """
     from ..render import save as write
 
@@ -92,21 +93,11 @@ def load(path: str | os.PathLike[str]) -> TextExplanation | list[TextExplanation
     """Read back what was saved as ``.json``: equal to what was saved.
 
     Raises:
-        InputError: there is no such file, or it is no ``.json``.
-        RenderError: the file does not hold an explanation of a version we know.
+        InputError: there is no such file, or it holds no explanation of a version we know.
     """
-    from ..render.json import from_json
+    from ..render import load as read
 
-    file = Path(path)
-    if file.suffix.lower() != ".json":
-        raise InputError(
-            f"expected a .json file, got {file.name!r}: other formats are pictures and do not load"
-        )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}") from error
-    data: TextData | Sequence[TextData] = from_json(text)
+    data = read(path)
     if isinstance(data, TextData):
         return TextExplanation.of(data)
     return [TextExplanation.of(one) for one in data]

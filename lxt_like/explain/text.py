@@ -15,7 +15,7 @@ from .batches import Options, Row, RowResult, Runner, evaluation_mode, select
 from .encode import Encoding, encode
 from .heads import head_kind, require_choice
 from .inputs import check_texts, positive
-from .load import load_text_model
+from .loading import load_text_model
 from .result import TextExplanation
 from .windows import limit_window, token_limit, truncate, windows
 
@@ -87,8 +87,8 @@ def explain(
             without network) or a hub id.  It is run in evaluation mode and left as it was.
         text: one text, or several; several are batched by length and returned in order.
         pair: the second sentence of each text, for models that read two.
-        target: None (the predicted class), an index, a class name, a tensor with one index
-            per text, or an object of ``lxt.targets`` such as a ``Contrast``.
+        target: None (the predicted class), an index, a class name, a tensor or list with one
+            of these per text, or an object of ``lxt.targets`` such as a ``Contrast``.
         composite: name of a preset or a ``Composite``.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
         batch_size: the most texts (or windows) that run at once.

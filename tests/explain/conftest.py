@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from lxt_like.explain import engine as seam
+
 from . import makers
 from .stand_in import Engine
 
@@ -12,7 +14,7 @@ from .stand_in import Engine
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The stand-in, in the one place where texts meet the attribution engine."""
     stand_in = Engine()
-    monkeypatch.setattr("lxt_like.explain.engine.attribute", stand_in)
+    monkeypatch.setattr(seam, "attribute", stand_in)
     return stand_in
 
 

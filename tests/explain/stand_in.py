@@ -54,7 +54,7 @@ class Attribution:
 
 
 class Engine:
-    """Callable in place of ``lxt_like.explain.engine.attribute``; notes what it was asked."""
+    """Callable in place of ``attribute`` in ``explain/engine.py``; notes what it was asked."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, Tensor]] = []
@@ -95,6 +95,9 @@ def _score(model: nn.Module, logits: Tensor, target: Any) -> tuple[Tensor, Resol
     names = model.config.id2label
     if target is None:
         indices = logits.argmax(-1)
+    elif isinstance(target, list):
+        parts = [_score(model, logits[i : i + 1], t)[1] for i, t in enumerate(target)]
+        indices = torch.cat([p.indices for p in parts if p.indices is not None])
     elif isinstance(target, Tensor):
         indices = target.expand(len(logits))
     else:

@@ -109,6 +109,9 @@ def test_one_target_per_text(engine: Engine, classifier: Any, wordpiece: Any) ->
     wanted = torch.tensor([0, 1, 2, 0])
     many = explain(classifier, texts, target=wanted, tokenizer=wordpiece, batch_size=2)
     assert [ex.target.index for ex in many] == [0, 1, 2, 0]
+    named = ["bad", "good", 2, "bad"]
+    many = explain(classifier, texts, target=named, tokenizer=wordpiece, batch_size=2)
+    assert [ex.target.index for ex in many] == [0, 1, 2, 0]
     foils = Contrast(wanted, 1)
     many = explain(classifier, texts, target=foils, tokenizer=wordpiece, batch_size=2)
     assert [ex.target.label for ex in many] == [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from lxt_like.explain import words as words_module
 from lxt_like.explain.encode import encode
 from lxt_like.explain.words import group, words_and_tokens
 
@@ -42,7 +43,7 @@ def test_the_fuzzer_runs_and_can_fail(tmp_path: Path, monkeypatch: pytest.Monkey
         bounds, members = group(text, spans)
         return bounds, [None if i == 1 else m for i, m in enumerate(members)]
 
-    monkeypatch.setattr("lxt_like.explain.words.group", lose_one)
+    monkeypatch.setattr(words_module, "group", lose_one)
     with pytest.raises(AssertionError, match="fails for"):
         fuzz_words(20, tmp_path)
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel, pipeline
 
 from lxt_like.errors import InputError, ModelError
-from lxt_like.explain.load import is_local, load_text_model
+from lxt_like.explain.loading import is_local, load_text_model
 
 from . import makers
 
