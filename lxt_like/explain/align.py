@@ -56,19 +56,27 @@ def _walk(
     text: str, raw: bytes, char_of: Sequence[int], parts: Sequence[bytes | None]
 ) -> list[Span] | None:
     """The parts one behind the other; only white space may be left out between them."""
+    surfaces = [part or b"" for part in parts]
+    if surfaces[0].startswith(b" ") and not raw.startswith(surfaces[0]):
+        surfaces[0] = surfaces[0][1:]  # SentencePiece puts a space in front of the text
+    ahead = b"".join(surfaces)
+    done = 0
     spans: list[Span] = []
     at = 0
-    for number, part in enumerate(parts):
-        part = part or b""
-        if number == 0 and part.startswith(b" ") and not raw.startswith(part):
-            part = part[1:]  # SentencePiece puts a space in front of the text
-        while not raw.startswith(part, at):
-            if at == len(raw) or not text[char_of[at]].isspace():
-                return None
-            at += 1
+    for surface in surfaces:
+        while surface and at < len(raw) and (at == 0 or char_of[at] != char_of[at - 1]):
+            char = text[char_of[at]]
+            width = len(_as_text(char))
+            # by whole characters: a space and what follows may begin with the same bytes
+            if not char.isspace() or ahead.startswith(raw[at : at + width], done):
+                break
+            at += width
+        if not raw.startswith(surface, at):
+            return None
         first = char_of[at] if at < len(raw) else len(text)
-        at += len(part)
-        spans.append((first, char_of[at - 1] + 1 if part else first))
+        at += len(surface)
+        done += len(surface)
+        spans.append((first, char_of[at - 1] + 1 if surface else first))
     return spans if not raw[at:].decode("utf-8", "replace").strip() else None
 
 

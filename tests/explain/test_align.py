@@ -28,6 +28,8 @@ def pieces(text: str, parts: list[str], unknown: str | None = None) -> list[str]
         ("é a", ["Ã©", "Ġa"], ["é", " a"]),
         ("😀b", ["ð", "\x9f", "\x98", "\x80", "b"], ["😀", "😀", "😀", "😀", "b"]),
         ("Ab你 é", ["▁ab", "<0xE4>", "<0xBD>", "<0xA0>", "▁e"], ["Ab", "你", "你", "你", "é"]),
+        # the dropped space begins with the same byte as the quotation mark
+        ("\u2028“x", ["â", "\x80", "\x9c", "x"], ["“", "“", "“", "x"]),
         # a space that the tokenizer dropped beside an added token
         ("Ã </s>", ["Ã", "\x83", "</s>"], ["Ã", "Ã", "</s>"]),
     ],
