@@ -1,0 +1,136 @@
+"""One text (or pair of texts) as the model will see it: ids, pieces and where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import InputError, ModelError
+from .align import align
+from .segment import Span
+
+Place = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The tokens of one text or pair, special tokens included, nothing cut off yet.
+
+    All lists have one entry per token.  ``segments`` holds the text a token was made from (0,
+    or 1 for the pair) and None for the special tokens that the tokenizer adds; ``spans`` are
+    raw character offsets into that text.  ``extras`` are further inputs that run along with
+    the ids (``token_type_ids``).
+    """
+
+    texts: tuple[str, ...]
+    ids: list[int]
+    pieces: list[str]
+    segments: list[int | None]
+    spans: list[Span | None]
+    extras: dict[str, list[int]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def content(self, segment: int) -> list[int]:
+        """Positions of the tokens made from one of the texts."""
+        return [i for i, s in enumerate(self.segments) if s == segment]
+
+
+def encode(tokenizer: Any, text: str, pair: str | None = None) -> Encoding:
+    """Tokenize without truncation, with offsets into the raw text.
+
+    Fast tokenizers give the offsets; for the others they are found by :func:`.align.align`.
+
+    Raises:
+        InputError: the tokenizer makes no token at all of the text.
+        ModelError: the tokenizer adds its special tokens in a way that cannot be followed.
+    """
+    texts = (text,) if pair is None else (text, pair)
+    if getattr(tokenizer, "is_fast", False):
+        encoded = tokenizer(
+            text, pair, truncation=False, padding=False, return_offsets_mapping=True, verbose=False
+        )
+        segments = list(encoded.sequence_ids(0))
+        offsets = encoded.pop("offset_mapping")
+        spans = [
+            None if s is None else (int(span[0]), int(span[1]))
+            for s, span in zip(segments, offsets, strict=True)
+        ]
+    else:
+        encoded = tokenizer(text, pair, truncation=False, padding=False, verbose=False)
+        segments, spans = _place_slowly(tokenizer, texts, [int(i) for i in encoded["input_ids"]])
+    ids = [int(i) for i in encoded["input_ids"]]
+    if not ids:
+        raise InputError(
+            f"expected a text with at least one token, got {text!r}, of which the tokenizer "
+            "makes none and to which it adds no special token: leave the text out"
+        )
+    extras = {
+        name: [int(v) for v in values]
+        for name, values in encoded.items()
+        if name not in ("input_ids", "attention_mask") and _runs_along(values, len(ids))
+    }
+    return Encoding(texts, ids, _pieces(tokenizer, ids), segments, spans, extras)
+
+
+def _runs_along(values: object, length: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(isinstance(v, int) for v in values)
+    )
+
+
+def _pieces(tokenizer: Any, ids: list[int]) -> list[str]:
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    return [str(i) if piece is None else str(piece) for i, piece in zip(ids, pieces, strict=True)]
+
+
+def _place_slowly(
+    tokenizer: Any, texts: tuple[str, ...], ids: list[int]
+) -> tuple[list[int | None], list[Span | None]]:
+    unknown = getattr(tokenizer, "unk_token", None)
+    pieces = [tokenizer.tokenize(text) for text in texts]
+    aligned = [align(t, p, unknown) for t, p in zip(texts, pieces, strict=True)]
+    parts = [[int(i) for i in tokenizer.convert_tokens_to_ids(p)] for p in pieces]
+    places = _by_template(tokenizer, parts, ids) or _by_search(parts, ids)
+    if places is None:
+        raise ModelError(
+            f"{type(tokenizer).__name__} encodes {texts[0][:40]!r} to other ids than its pieces "
+            "and special tokens: use its fast version, which gives offsets"
+        )
+    segments = [None if place is None else place[0] for place in places]
+    spans = [None if place is None else aligned[place[0]][place[1]] for place in places]
+    return segments, spans
+
+
+def _by_template(tokenizer: Any, parts: list[list[int]], ids: list[int]) -> list[Place] | None:
+    """Per id the text and the piece it stands for, None for special tokens.
+
+    Numbers that no vocabulary holds show where the tokenizer puts what.
+    """
+    marks = [[-1 - i - s * len(parts[0]) for i in range(len(p))] for s, p in enumerate(parts)]
+    owner = {m: (s, i) for s, row in enumerate(marks) for i, m in enumerate(row)}
+    template = tokenizer.build_inputs_with_special_tokens(*marks)
+    places = [owner.get(t) for t in template]
+    filled = [
+        int(t) if place is None else parts[place[0]][place[1]]
+        for t, place in zip(template, places, strict=True)
+    ]
+    return places if filled == ids else None
+
+
+def _by_search(parts: list[list[int]], ids: list[int]) -> list[Place] | None:
+    """The same where special tokens depend on the text: ByT5 ends no text that ends itself."""
+    places: list[Place] = [None] * len(ids)
+    at = 0
+    for segment, part in enumerate(parts):
+        while ids[at : at + len(part)] != part:
+            at += 1
+            if at > len(ids):
+                return None
+        for i in range(len(part)):
+            places[at + i] = (segment, i)
+        at += len(part)
+    return places

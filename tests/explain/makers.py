@@ -1,0 +1,138 @@
+"""Tokenizers and tiny random classifiers, made on the spot: nothing is downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    ByT5Tokenizer,
+    CanineTokenizer,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+CORPUS = [
+    "A gripping, funny film that doesn't let go; state-of-the-art and 3.5 stars.",
+    "Dull, overlong and not funny at all ... I want my money back!",
+    "été naïve Ärger 你好 世界 😀 film's end",
+]
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+VOCABULARY = [
+    *SPECIALS,
+    *_LETTERS,
+    *("##" + c for c in _LETTERS),
+    *".,;!?'-()",
+    *["film", "funny", "grip", "##ping", "dull", "not", "good", "the", "你"],
+]
+
+
+def wordpiece() -> Any:
+    """A BERT tokenizer: lower case, accents stripped, [UNK] for what it does not know."""
+    ids = {piece: i for i, piece in enumerate(VOCABULARY)}
+    backend = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return _fast(
+        backend,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def slow_wordpiece(folder: Path) -> BertTokenizerLegacy:
+    """The same vocabulary in pure Python, without offsets."""
+    file = folder / "vocab.txt"
+    file.write_text("\n".join(VOCABULARY), encoding="utf-8")
+    return BertTokenizerLegacy(str(file))
+
+
+def byte_bpe(pad: bool = True) -> Any:
+    """A GPT-2 tokenizer: bytes, a space belongs to the word behind it, no special tokens."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=330,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|end|>"],
+        show_progress=False,
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    return _fast(backend, eos_token="<|end|>", **({"pad_token": "<|end|>"} if pad else {}))
+
+
+def unigram() -> Any:
+    """A SentencePiece-like tokenizer: NFKC, metaspace, <unk> for what it does not know."""
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=90,
+        special_tokens=["<pad>", "<unk>", "<s>", "</s>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 2), ("</s>", 3)],
+    )
+    return _fast(backend, unk_token="<unk>", pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+def byt5() -> ByT5Tokenizer:
+    return ByT5Tokenizer()
+
+
+def canine() -> CanineTokenizer:
+    return CanineTokenizer()
+
+
+def bert(tokenizer: Any, labels: int = 2, seed: int = 0, **config: Any) -> Any:
+    """A random BERT classifier that fits ``tokenizer``; not zero anywhere, biases included."""
+    torch.manual_seed(seed)
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=48,
+            max_position_embeddings=config.pop("max_position_embeddings", 64),
+            num_labels=labels,
+            **config,
+        )
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def _fast(backend: Tokenizer, **special: Any) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **special)

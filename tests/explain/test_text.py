@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import random
+import warnings
+from math import fsum
+from typing import Any
+
+import pytest
+import torch
+from transformers import pipeline
+
+from lxt_like.errors import InputError, ModelError, TargetError, TruncationWarning
+from lxt_like.explain.result import TextExplanation
+from lxt_like.explain.text import explain
+
+from . import makers
+from .stand_in import Contrast, Engine
+
+LONG = " ".join("abcdefghij"[i % 10] for i in range(150))
+
+
+def closes(ex: TextExplanation) -> None:
+    """Words and loose tokens, tokens, and the account all tell of the same score."""
+    total = fsum(t.relevance for t in ex.tokens)
+    assert fsum(w.relevance for w in ex.words) + ex.special == pytest.approx(total, abs=1e-9)
+    assert ex.account is not None
+    assert ex.account.score == pytest.approx(ex.target.score, abs=1e-9)
+    assert ex.account.inputs == pytest.approx(total, abs=1e-5)
+    assert fsum([total, *ex.account.entries.values(), ex.account.gap]) == pytest.approx(
+        ex.target.score, abs=1e-5
+    )
+
+
+def same(a: TextExplanation, b: TextExplanation) -> None:
+    assert (a.texts, a.notes, a.target.label) == (b.texts, b.notes, b.target.label)
+    assert a.target.score == pytest.approx(b.target.score, abs=1e-5)
+    assert [(w.text, w.start, w.segment) for w in a.words] == [
+        (w.text, w.start, w.segment) for w in b.words
+    ]
+    assert [t.relevance for t in a.tokens] == pytest.approx(
+        [t.relevance for t in b.tokens], abs=1e-5
+    )
+
+
+def test_one_text(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(classifier, "Not a good film.", tokenizer=wordpiece)
+    assert isinstance(ex, TextExplanation)
+    assert [w.text for w in ex.words] == ["Not", "a", "good", "film", "."]
+    assert [t.text for t in ex.tokens if t.special] == ["[CLS]", "[SEP]"]
+    assert ex.notes == ()
+    assert (ex.model, ex.composite) == ("BertForSequenceClassification", "attnlrp")
+    closes(ex)
+    with torch.no_grad():
+        logits = classifier(**wordpiece("Not a good film.", return_tensors="pt")).logits[0]
+    assert ex.target.index == int(logits.argmax())
+    assert ex.target.label == classifier.config.id2label[ex.target.index]
+    assert ex.target.score == pytest.approx(float(logits.max()), abs=1e-5)
+    assert ex.target.probability == pytest.approx(float(logits.softmax(-1).max()), abs=1e-6)
+    assert engine.options == [{"composite": "attnlrp", "ledger": True, "strict": True}]
+
+
+def test_many_texts_keep_their_order(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    rng = random.Random(0)
+    texts = [
+        " ".join(rng.choices(["good", "film", "not", "x"], k=k))
+        for k in rng.sample(range(1, 30), 21)
+    ]
+    many = explain(classifier, texts, tokenizer=wordpiece, batch_size=4)
+    assert [ex.text for ex in many] == texts
+    assert [len(b["input_ids"]) for b in engine.batches] == [4, 4, 4, 4, 4, 1]
+    # like lengths go together: little padding
+    assert sum(b["input_ids"].numel() for b in engine.batches) < 1.2 * sum(
+        len(e.tokens) for e in many
+    )
+    for ex in many:
+        closes(ex)
+        same(ex, explain(classifier, ex.text, tokenizer=wordpiece))
+
+
+def test_an_iterator_and_an_empty_list(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    assert explain(classifier, [], tokenizer=wordpiece) == []
+    assert len(explain(classifier, iter(["a", "b"]), tokenizer=wordpiece)) == 2
+
+
+def test_pairs(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(classifier, "good film", pair="not dull", tokenizer=wordpiece)
+    assert ex.texts == ("good film", "not dull")
+    assert [(w.text, w.segment) for w in ex.words] == [
+        ("good", 0),
+        ("film", 0),
+        ("not", 1),
+        ("dull", 1),
+    ]
+    assert engine.batches[0]["token_type_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1]]
+    closes(ex)
+    both = explain(classifier, ["a", "good film"], pair=["b c d", "not dull"], tokenizer=wordpiece)
+    same(both[1], ex)
+
+
+@pytest.mark.parametrize("target", ["good", 1, torch.tensor([1])])
+def test_targets(engine: Engine, classifier: Any, wordpiece: Any, target: Any) -> None:
+    ex = explain(classifier, "a film", target=target, tokenizer=wordpiece)
+    assert (ex.target.label, ex.target.index) == ("good", 1)
+    assert 0 < (ex.target.probability or 0) < 1
+
+
+def test_one_target_per_text(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    texts = ["a", "a b c", "a b", "a b c d"]
+    wanted = torch.tensor([0, 1, 2, 0])
+    many = explain(classifier, texts, target=wanted, tokenizer=wordpiece, batch_size=2)
+    assert [ex.target.index for ex in many] == [0, 1, 2, 0]
+    named = ["bad", "good", 2, "bad"]
+    many = explain(classifier, texts, target=named, tokenizer=wordpiece, batch_size=2)
+    assert [ex.target.index for ex in many] == [0, 1, 2, 0]
+    foils = Contrast(wanted, 1)
+    many = explain(classifier, texts, target=foils, tokenizer=wordpiece, batch_size=2)
+    assert [ex.target.label for ex in many] == [
+        *["bad - good", "good - good", "mixed - good", "bad - good"]
+    ]
+    with pytest.raises(InputError, match="each of the 4 texts, got 3 entries"):
+        explain(classifier, texts, target=wanted[:3], tokenizer=wordpiece)
+
+
+def test_a_contrast_has_no_probability(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(classifier, "a film", target=Contrast("good", "bad"), tokenizer=wordpiece)
+    assert (ex.target.label, ex.target.index, ex.target.probability) == ("good - bad", None, None)
+    closes(ex)
+
+
+def test_an_unknown_class(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    with pytest.raises(TargetError, match="bad, good, mixed"):
+        explain(classifier, "a", target="splendid", tokenizer=wordpiece)
+
+
+def test_labels_that_do_not_exclude_each_other(engine: Engine, wordpiece: Any) -> None:
+    model = makers.bert(wordpiece, 3, problem_type="multi_label_classification")
+    ex = explain(model, "a film", target=2, tokenizer=wordpiece)
+    assert ex.target.probability == pytest.approx(1 / (1 + 2.718281828459045**-ex.target.score))
+
+
+def test_regression(engine: Engine, wordpiece: Any) -> None:
+    ex = explain(makers.bert(wordpiece, 1), "a film", tokenizer=wordpiece)
+    assert (ex.target.label, ex.target.index, ex.target.probability) == ("score", 0, None)
+    assert ex.notes == ()
+    named = makers.bert(wordpiece, 1, id2label={0: "similarity"}, label2id={"similarity": 0})
+    assert explain(named, "a", tokenizer=wordpiece).target.label == "similarity"
+    three = makers.bert(wordpiece, 3, problem_type="regression")
+    assert explain(three, "a", target=1, tokenizer=wordpiece).target.probability is None
+    with pytest.raises(TargetError, match=r"gives 3 values .* LABEL_0, LABEL_1, LABEL_2"):
+        explain(three, "a", tokenizer=wordpiece)
+
+
+def test_a_model_without_labels(engine: Engine, wordpiece: Any) -> None:
+    ex = explain(makers.bert(wordpiece), "a film", target=1, tokenizer=wordpiece)
+    assert ex.target.label == "LABEL_1"
+    assert ex.notes == ("The model names no classes: LABEL_1 is its output 1.",)
+
+
+def test_too_long_a_text_is_cut_and_it_is_said(
+    engine: Engine, classifier: Any, wordpiece: Any
+) -> None:
+    with pytest.warns(TruncationWarning, match="the text is longer than the 64 tokens") as caught:
+        ex = explain(classifier, LONG, tokenizer=wordpiece)
+    assert caught[0].filename == __file__
+    assert len(ex.tokens) == 64
+    assert len(ex.words) == 62
+    assert ex.text == LONG
+    assert ex.notes == (
+        "Too long for the model: 62 of 150 tokens of the text were read "
+        "(characters 0 to 123 of 299).",
+    )
+    closes(ex)
+    theirs = wordpiece(LONG, truncation=True, max_length=64)["input_ids"]
+    assert engine.batches[0]["input_ids"].tolist() == [theirs]
+    with pytest.warns(TruncationWarning, match="1 of 2 texts are"):
+        explain(classifier, ["a", LONG], tokenizer=wordpiece)
+
+
+def test_windows_close_against_the_mean_score(
+    engine: Engine, classifier: Any, wordpiece: Any
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ex = explain(classifier, LONG, window=32, stride=10, tokenizer=wordpiece)
+    assert [w.text for w in ex.words] == LONG.split()
+    assert len(ex.tokens) == 152
+    assert "Read in 7 overlapping windows of 32 tokens" in ex.notes[0]
+    closes(ex)
+
+    # by hand: each window on its own
+    ids = wordpiece(LONG)["input_ids"]
+    starts = [1, 21, 41, 61, 81, 101, 121]
+    rows = torch.tensor([[ids[0], *ids[s : s + 30], ids[-1]] for s in starts])
+    with torch.no_grad():
+        logits = classifier(input_ids=rows).logits
+    index = int(logits.mean(0).argmax())
+    assert ex.target.index == index
+    assert ex.target.score == pytest.approx(float(logits[:, index].mean()), abs=1e-5)
+    mean = logits.mean(0).softmax(-1)
+    assert ex.target.probability == pytest.approx(float(mean[index]), abs=1e-5)
+    windows = [
+        Engine()(classifier, {"input_ids": row[None]}, target=index).relevance[0] for row in rows
+    ]
+    expected = torch.zeros(152)
+    for start, relevance in zip(starts, windows, strict=True):
+        expected[0] += relevance[0] / 7
+        expected[151] += relevance[31] / 7
+        expected[start : start + 30] += relevance[1:31] / 7
+    assert [t.relevance for t in ex.tokens] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_windows_among_short_texts(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    texts = ["a film", LONG, "good", LONG[:150]]
+    options: dict[str, Any] = {"window": 20, "tokenizer": wordpiece}
+    many = explain(classifier, texts, **options, batch_size=3)
+    assert [ex.text for ex in many] == texts
+    for ex in many:
+        closes(ex)
+        same(ex, explain(classifier, ex.text, **options))
+    wanted = torch.tensor([2, 0, 1, 2])
+    many = explain(classifier, texts, **options, target=wanted)
+    assert [ex.target.index for ex in many] == [2, 0, 1, 2]
+
+
+def test_windows_over_a_pair(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(classifier, "good film", pair=LONG, window=32, tokenizer=wordpiece)
+    assert [w.text for w in ex.words] == ["good", "film", *LONG.split()]
+    closes(ex)
+
+
+def test_windows_that_do_not_fit(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    with pytest.raises(InputError, match="at most 64 tokens"):
+        explain(classifier, "a", window=65, tokenizer=wordpiece)
+    for bad in ({"window": 0}, {"window": 8, "stride": -1}, {"batch_size": 0}):
+        with pytest.raises(InputError, match="whole number"):
+            explain(classifier, "a", tokenizer=wordpiece, **bad)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "\x00", "\u200b"])
+def test_texts_without_words(engine: Engine, classifier: Any, wordpiece: Any, text: str) -> None:
+    ex = explain(classifier, text, tokenizer=wordpiece)
+    assert ex.words == ()
+    assert ex.notes == ("No words: the score comes from special tokens and white space alone.",)
+    closes(ex)
+
+
+def test_unknown_tokens_only(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(classifier, "☃ ⛄", tokenizer=wordpiece)
+    assert [w.text for w in ex.words] == ["☃", "⛄"]
+    assert ex.notes[0].startswith("No word of the text is in the vocabulary")
+    assert not explain(classifier, "☃ a", tokenizer=wordpiece).notes
+
+
+def test_a_text_without_any_token(engine: Engine) -> None:
+    tokenizer = makers.byte_bpe()
+    model = makers.bert(tokenizer)
+    with pytest.raises(InputError, match="at least one token, got ''"):
+        explain(model, ["a", ""], tokenizer=tokenizer)
+    assert engine.batches == []
+
+
+@pytest.mark.parametrize("kind", ["byte_bpe", "unigram", "byt5"])
+def test_other_tokenizers(engine: Engine, kind: str) -> None:
+    tokenizer = getattr(makers, kind)()
+    model = makers.bert(tokenizer)
+    many = explain(model, ["A film, 你好 👍🏽!", "été"], tokenizer=tokenizer)
+    assert [w.text for w in many[0].words] == ["A", "film", ",", "你", "好", "👍🏽", "!"]
+    for ex in many:
+        closes(ex)
+
+
+def test_a_causal_classifier_with_and_without_padding(engine: Engine) -> None:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    tokenizer = makers.byte_bpe()
+    torch.manual_seed(0)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    made = GPT2Config(vocab_size=len(tokenizer), **sizes)
+    model = GPT2ForSequenceClassification(made).eval()
+    texts = ["a film", "a", "a good film it was", "x film"]
+    assert model.config.pad_token_id is None
+    alone = explain(model, texts, tokenizer=tokenizer)
+    assert [len(b["input_ids"]) for b in engine.batches] == [1, 1, 1, 1]
+    model.config.pad_token_id = tokenizer.pad_token_id
+    engine.batches.clear()
+    together = explain(model, texts, tokenizer=tokenizer)
+    assert [len(b["input_ids"]) for b in engine.batches] == [4]
+    tokenizer.padding_side = "left"
+    left = explain(model, texts, tokenizer=tokenizer)
+    for a, b, c in zip(alone, together, left, strict=True):
+        same(a, b)
+        same(a, c)
+
+
+def test_a_model_without_a_mask_is_never_padded(engine: Engine) -> None:
+    from transformers import FNetConfig, FNetForSequenceClassification
+
+    tokenizer = makers.wordpiece()
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32}
+    made = FNetConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)
+    model = FNetForSequenceClassification(made).eval()
+    texts = ["a b c", "x", "c b a", "a b"]
+    for ex in explain(model, texts, tokenizer=tokenizer):
+        same(ex, explain(model, ex.text, tokenizer=tokenizer))
+    assert sorted(len(b["input_ids"]) for b in engine.batches) == [1] * 6 + [2]
+    assert "attention_mask" not in engine.batches[0]
+
+
+def test_a_model_that_reads_its_padding_is_run_alone(
+    engine: Engine, wordpiece: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = makers.bert(wordpiece)
+    forward = model.forward
+
+    def unmasked(input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Any:
+        return forward(input_ids, torch.ones_like(attention_mask), token_type_ids)
+
+    monkeypatch.setattr(model, "forward", unmasked)
+    many = explain(model, ["a b c", "x"], tokenizer=wordpiece)
+    assert [len(b["input_ids"]) for b in engine.batches] == [2, 1, 1]
+    same(many[1], explain(model, "x", tokenizer=wordpiece))
+
+
+def test_a_model_in_training_is_evaluated_and_left_as_it_was(
+    engine: Engine, wordpiece: Any
+) -> None:
+    model = makers.bert(wordpiece)
+    model.train()
+    model.bert.encoder.layer[0].eval()
+    before = [m.training for m in model.modules()]
+    same(explain(model, "a", tokenizer=wordpiece), explain(model, "a", tokenizer=wordpiece))
+    assert engine.training == [False, False]
+    assert [m.training for m in model.modules()] == before
+    with pytest.raises(TargetError):
+        explain(model, "a", target="no such class", tokenizer=wordpiece)
+    assert [m.training for m in model.modules()] == before
+
+
+def test_a_model_that_is_no_classifier(engine: Engine, wordpiece: Any) -> None:
+    from transformers import BertForMaskedLM
+
+    model = BertForMaskedLM(makers.bert(wordpiece).config)
+    with pytest.raises(ModelError, match=r"logits of shape \[1, classes\], got shape"):
+        explain(model, "a b", target=0, tokenizer=wordpiece)
+
+
+def test_a_pipeline(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    made = pipeline("text-classification", model=classifier, tokenizer=wordpiece)
+    text = "Not a good film."
+    ex = explain(made, text)
+    (theirs,) = made(text)
+    assert (ex.target.label, ex.target.probability) == (
+        theirs["label"],
+        pytest.approx(theirs["score"], abs=1e-5),
+    )
+
+
+def test_options_reach_the_engine(engine: Engine, classifier: Any, wordpiece: Any) -> None:
+    ex = explain(
+        classifier, "a", composite="cp_lrp", ledger=False, strict=False, tokenizer=wordpiece
+    )
+    assert engine.options == [{"composite": "cp_lrp", "ledger": False, "strict": False}]
+    assert (ex.account, ex.composite) == (None, "cp_lrp")
+
+
+def test_progress(
+    engine: Engine, classifier: Any, wordpiece: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explain(classifier, ["a", LONG], window=32, tokenizer=wordpiece, progress=True)
+    assert "2/2" in capsys.readouterr().err
+    explain(classifier, "a", tokenizer=wordpiece)
+    assert capsys.readouterr().err == ""
