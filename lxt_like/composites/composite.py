@@ -169,14 +169,16 @@ class Resolver:
         self.totals = totals
         self.counts = [0] * len(composite.assignments)
         self._positional = composite.positional
-        self._by_kind = all(a.module is None and a.name is None for a in composite.assignments)
+        self.by_kind = not self._positional and all(
+            a.module is None and a.name is None for a in composite.assignments
+        )
         self._cache: dict[Hashable, Rule | None] = {}
 
     def rule(self, kind: str, path: str, types: tuple[str, ...] = ()) -> Rule | None:
         """The rule for an operation at this :class:`Site`; None if no assignment fits."""
         if self._positional:
             return self._last_match(Site(kind, path, types))
-        key = kind if self._by_kind else (kind, path)
+        key = kind if self.by_kind else (kind, path)
         try:
             return self._cache[key]
         except KeyError:

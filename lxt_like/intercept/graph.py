@@ -72,8 +72,14 @@ def short_name(node: Node) -> str:
 
 def claim(out: Any, inputs: Iterable[Any]) -> None:
     """Mark every node between ``inputs`` and ``out`` as covered by a rule."""
-    stop = {t.grad_fn for t in inputs if isinstance(t, Tensor) and t.grad_fn is not None}
-    outs = out if isinstance(out, (tuple, list)) else (out,)
+    if isinstance(out, Tensor):
+        node: Node = out.grad_fn
+        if node is None or isinstance(getattr(node, "_forward_cls", None), type):
+            return
+        outs: tuple[Any, ...] = (out,)
+    else:
+        outs = tuple(out)
+    stop = {t.grad_fn for t in inputs if isinstance(t, Tensor)}
     todo: list[Node] = [t.grad_fn for t in outs if isinstance(t, Tensor) and t.grad_fn is not None]
     while todo:
         node = todo.pop()

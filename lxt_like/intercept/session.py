@@ -64,6 +64,7 @@ class Session:
         rules = [a.rule for a in self.composite.assignments]
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
         self._seen: set[str] = set()
+        self._fast: dict[str, Rule] = {}  # when nobody listens and the kind alone decides
 
     @property
     def path(self) -> str:
@@ -76,6 +77,9 @@ class Session:
         Raises:
             UnruledError: strict, and no assignment of the composite fits.
         """
+        found = self._fast.get(kind)
+        if found is not None:
+            return found
         path, types = self.stack[-1] if self.stack else ("", ())
         found = self.resolver.rule(kind, path, types)
         if self.counting:
@@ -92,8 +96,10 @@ class Session:
             found = Gradient()
         if self.steps is not None:
             self.steps.append(Step(len(self.steps), name_of(func), kind, path, found))
-        if self.measure is not None:
+        elif self.measure is not None:
             self.measure.rule = (kind, repr(found))
+        elif self.resolver.by_kind:
+            self._fast[kind] = found
         return found
 
     def run(self, func: Func, *args: Any, **kwargs: Any) -> Any:
@@ -119,10 +125,9 @@ class Session:
         if isinstance(out, Tensor):
             note(out, func, self.path)
 
-    def note_module(self, out: Any, path: str) -> None:
+    def note_module(self, out: Tensor, path: str) -> None:
         """Remember that ``out`` left the module at ``path``, for error messages."""
-        if isinstance(out, Tensor):
-            note(out, None, path)
+        note(out, None, path)
 
     def check(self, outputs: Iterable[Tensor]) -> list[Node]:
         """Walk the graph; an operation without a rule is an error (strict) or a warning.

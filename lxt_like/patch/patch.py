@@ -130,7 +130,9 @@ class Patch:
             session.stack.pop()
         if recomputing:
             return out
-        session.note_module(out, path)
+        if type(out) is Tensor:
+            with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
+                session.note_module(out, path)
         if watched and self._observer is not None:
             with active(None):
                 out = self._observer.on_exit(path, scoped.module, args, kwargs, out)

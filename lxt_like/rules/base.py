@@ -110,6 +110,18 @@ def consumer(t: Tensor) -> Tensor:
     return v
 
 
+def scale_incoming(out: Tensor, factor: float) -> Tensor:
+    """``out``, a fresh result, whose operation receives its gradient times ``factor``.
+
+    The hook sits on the operation's own node, behind hooks on the tensor: ``out.grad`` and
+    what tensor hooks see stay the gradient that arrived.
+    """
+    node = out.grad_fn
+    assert node is not None
+    node.register_prehook(_Scale(factor, False))
+    return out
+
+
 def scaled(t: Tensor, factor: float, fresh: bool = False) -> Tensor:
     """``t`` whose gradient from this consumer alone is multiplied by ``factor``.
 

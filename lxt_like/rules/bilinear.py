@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..numerics import sum_to
 from .activation import Activation
-from .base import Rule, RuleFunction, scaled
+from .base import Rule, RuleFunction, scale_incoming
 
 BinaryOp = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,14 +36,14 @@ class Uniform(Rule):
 
     def bilinear(self, op: BinaryOp, a: Tensor, b: Tensor) -> Tensor:
         """``op(a, b)``, half to each."""
-        return op(scaled(a, 0.5), scaled(b, 0.5))
+        return scale_incoming(op(a, b), 0.5)
 
     def product(
         self, a: Tensor, b: Tensor, sources: tuple[Activation | None, Activation | None]
     ) -> Tensor:
         """``a * b``, half to each; ``sources`` say how to recompute a factor from its input."""
         if a.shape != b.shape or a.dtype != b.dtype:
-            return scaled(a, 0.5) * scaled(b, 0.5)
+            return scale_incoming(a * b, 0.5)
         source, at = (sources[0], 0) if sources[0] is not None else (sources[1], 1)
         if source is None:
             return _HalfProduct.apply(a, b)

@@ -47,7 +47,7 @@ def _activation(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
         out = rule.activation(function, _shape(name, args, kw), x, session.measure)
     else:
         out = function(x)
-    session.claim(out, func, (x,))
+        session.claim(out, func, (x,))
     role = "gate" if name in _GATES else "odd" if name in _ODD else "activation"
     put(out, Tag(role, Activation(x, function)))
     return out

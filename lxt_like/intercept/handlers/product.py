@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...rules.base import Gradient, scaled
+from ...rules.base import Gradient, scale_incoming
 from ...rules.bilinear import Uniform
 from ..registry import Func, handles, in_place
 from ..session import Session
@@ -35,15 +35,15 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
     if weight is not None:
         out = torch.mul(a.detach(), b) if weight == 0 else torch.mul(a, b.detach())
         carry(b if weight == 0 else a, out)
-    else:
-        uniform = rule if isinstance(rule, Uniform) else Uniform()
-        sources = (
-            None if ta is None else ta.activation,
-            None if tb is None else tb.activation,
-        )
-        out = uniform.product(a, b, sources)
-        if ta is not None and tb is not None and min(ra, rb) > 1:
-            put(out, Tag(ta.role))
+        return out
+    uniform = rule if isinstance(rule, Uniform) else Uniform()
+    sources = (
+        None if ta is None else ta.activation,
+        None if tb is None else tb.activation,
+    )
+    out = uniform.product(a, b, sources)
+    if ta is not None and tb is not None and min(ra, rb) > 1:
+        put(out, Tag(ta.role))
     session.claim(out, func, (a, b))
     return out
 
@@ -130,7 +130,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     if isinstance(rule, Gradient):
         out = func(*args, **kwargs)
     else:
-        out = func(scaled(x, 1.0 / exponent), *args[1:], **kwargs)
+        out = scale_incoming(func(*args, **kwargs), 1.0 / exponent)
     session.claim(out, func, (x,))
     return out
 
