@@ -1,1 +1,1 @@
-"""TODO."""
+"""From explanations to what people read."""
