@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import NumericalError
-from ..explanation import TextData, Token, Word
+from ..explanation import TextData
 
 RGB = tuple[float, float, float]
 """sRGB, each channel in 0..1."""
@@ -122,17 +122,18 @@ def largest(data: TextData) -> float:
     Falls back to the tokens where there are no words; 0.0 where there is nothing.
     Raises NumericalError if any relevance is NaN or infinite.
     """
-    _check_finite("word", data.words)
-    _check_finite("token", data.tokens)
-    return max((abs(item.relevance) for item in data.words or data.tokens), default=0.0)
+    _check_finite("word", [(word.text, word.relevance) for word in data.words])
+    _check_finite("token", [(token.text, token.relevance) for token in data.tokens])
+    items = [word.relevance for word in data.words] or [token.relevance for token in data.tokens]
+    return max(map(abs, items), default=0.0)
 
 
-def _check_finite(what: str, items: Sequence[Word] | Sequence[Token]) -> None:
-    for index, item in enumerate(items):
-        if not math.isfinite(item.relevance):
+def _check_finite(what: str, items: Sequence[tuple[str, float]]) -> None:
+    for index, (text, relevance) in enumerate(items):
+        if not math.isfinite(relevance):
             raise NumericalError(
-                f"the relevance of {what} {index} ({item.text[:40]!a}) is {item.relevance}; only "
-                "finite relevances can be shown: look for NaN in the model's weights or an overflow"
+                f"the relevance of {what} {index} ({text[:40]!a}) is {relevance}; only finite "
+                "relevances can be shown: look for NaN in the model's weights or an overflow"
             )
 
 

@@ -16,7 +16,7 @@ _KEEP = frozenset(
     | set(range(0x0600, 0x0606))
     | set(range(0xE0020, 0xE0080))
 )
-# control, format, surrogate, line and paragraph separator, unassigned on purpose (noncharacter)
+# control, format, surrogate, line separator, paragraph separator
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -31,12 +31,11 @@ def acts(char: str) -> bool:
 
 
 def notation(char: str) -> str:
-    """How an acting character is shown: ``␛`` for ESC, ``\\u202e`` for an override."""
+    """How an acting character is shown: ``\\x1b`` for ESC, ``\\u202e`` for an override.
+
+    Plain ASCII: the control pictures (U+241B and its like) are missing from many fonts.
+    """
     code = ord(char)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

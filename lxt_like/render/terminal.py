@@ -122,8 +122,8 @@ class _Page:
 
         styles: list[str] = []
         pieces: list[Span] = []
-        for text, style in parts:
-            pieces.append(Span(text, len(styles)))
+        for part, style in parts:
+            pieces.append(Span(part, len(styles)))
             styles.append(style)
         room = self.width - len(self.indent) - hang
         for number, line in enumerate(wrap(pieces, room, cell_len)):

@@ -57,7 +57,9 @@ def _extends(char: str) -> bool:
 
 
 def _second_flag(current: str, char: str) -> bool:
-    return len(current) == 1 and 0x1F1E6 <= ord(current) <= 0x1F1FF and 0x1F1E6 <= ord(char) <= 0x1F1FF
+    return (
+        len(current) == 1 and 0x1F1E6 <= ord(current) <= 0x1F1FF and 0x1F1E6 <= ord(char) <= 0x1F1FF
+    )
 
 
 def _is_space(char: str) -> bool:
