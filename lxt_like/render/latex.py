@@ -116,7 +116,7 @@ def _block(data: TextData) -> Iterator[str]:
     facts = rf"score \textbf{{{_number(score)}}}"
     if target.probability is not None:
         facts += rf"\quad probability \textbf{{{escape(percent(target.probability))}}}"
-    yield rf"{{\raggedright\parindent=0pt\parskip=6pt\lineskiplimit=1pt\lineskip=3pt"
+    yield r"{\raggedright\parindent=0pt\parskip=6pt\lineskiplimit=1pt\lineskip=3pt"
     yield rf"{{\Large\bfseries {escape(target.label)}}}\quad {facts}\par"
     if origin := " · ".join(part for part in (data.model, data.composite) if part):
         yield rf"{{\footnotesize {escape(origin)}}}\par"
@@ -183,7 +183,8 @@ def _box(content: str, value: float) -> str:
 def _account(table: account.Table) -> Iterator[str]:
     yield r"\begin{tabular}{@{}lr@{}}"
     for row in table.rows:
-        yield rf"{escape(row.label)} & {_number(row.shown)} \\"
+        # the braces: TeX would take a label that begins with [ or * for an argument of \\
+        yield rf"{{}}{escape(row.label)} & {_number(row.shown)} \\"
     yield r"\hline"
     result = table.result
     yield rf"\textbf{{{escape(result.label)}}} & \textbf{{{_number(result.shown)}}} \\"
