@@ -82,7 +82,7 @@ def main() -> int:
             args.figures,
             args.seed,
             odd_texts(),
-            lambda data, width: check_figures(data, 2.0 + width / 40),
+            lambda data, width: check_figures(data, 2.5 + width / 40),
         )
     return 0 if passed else 1
 

@@ -89,7 +89,8 @@ def table(data: TextData) -> Table:
             )
         parts += [(k, v, EXPLAINED.get(k, "")) for k, v in account.entries.items() if v != 0.0]
         result = ("score", account.score, "what was explained")
-    _check_finite([*((p[0], p[1]) for p in parts), (result[0], result[1])], data)
+    named = [(name, value) for name, value, _ in (*parts, result)]
+    _check_finite([("words", words), ("special tokens", special), *named], data)
     scale = max(abs(value) for _, value, _ in [*parts, result])
     decimals = decimals_for(scale, digits=4)
     if account is not None:
@@ -119,13 +120,16 @@ def table(data: TextData) -> Table:
 
 
 def _near(one: float, other: float, scale: float) -> bool:
-    return math.isfinite(one) and abs(one - other) <= TOLERANCE * max(abs(one), abs(other), scale)
+    return math.isfinite(one - other) and abs(one - other) <= TOLERANCE * max(
+        abs(one), abs(other), scale
+    )
 
 
 def _check_finite(values: list[tuple[str, float]], data: TextData) -> None:
     account = data.account
     if account is not None:
-        values = [*values, ("gap", account.gap), ("unruled", account.unruled)]
+        extra = (("inputs", account.inputs), ("gap", account.gap), ("unruled", account.unruled))
+        values = [*values, *extra]
     values = [*values, ("score of the target", data.target.score)]
     if data.target.probability is not None:
         values.append(("probability of the target", data.target.probability))

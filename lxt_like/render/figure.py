@@ -22,6 +22,7 @@ from .wrapping import Piece, wrap
 
 FORMATS = (".png", ".pdf", ".svg")
 DEFAULT_WIDTH = 7.0
+MIN_WIDTH = 2.5
 DEFAULT_DPI = 200.0
 MIN_DPI = 72.0
 MAX_SIDE = 32_000
@@ -43,7 +44,7 @@ def save_figure(
 ) -> None:
     """Write one explanation or several, one below the other, as ``.png``, ``.pdf`` or ``.svg``.
 
-    ``width`` is in inches, at least 2; the height follows from the text.  A long text becomes
+    ``width`` is in inches, at least 2.5; the height follows from the text.  A long text becomes
     several pages in a PDF.  ``dpi`` is for PNG: None means 200, or fewer where the picture
     would be too large; RenderError if it is too large even so, or at the dpi asked for.
     """
@@ -61,8 +62,8 @@ def figure_bytes(
     items = as_list(data)
     if suffix not in FORMATS:
         raise InputError(f"a figure is one of {', '.join(FORMATS)}, got {suffix!r}")
-    if not math.isfinite(width) or not 2.0 <= width <= 100.0:
-        raise InputError(f"width must be 2 to 100 inches, got {width}")
+    if not math.isfinite(width) or not MIN_WIDTH <= width <= 100.0:
+        raise InputError(f"width must be {MIN_WIDTH} to 100 inches, got {width}")
     if dpi is not None and not (math.isfinite(dpi) and 10 <= dpi <= 2400):
         raise InputError(f"dpi must be 10 to 2400, got {dpi}")
     from matplotlib import style
@@ -209,7 +210,7 @@ def _chips(data: TextData, width: float, peak: float) -> Iterator[Strip]:
     items = []
     for chip in groups[:MAX_CHIPS]:
         many = f" ×{chip.count}" if chip.count > 1 else ""
-        items.append((_shortened(one_line(chip.text), width / 2) + many, chip.relevance))
+        items.append((_shortened(one_line(chip.text), width / 3) + many, chip.relevance))
     if rest := groups[MAX_CHIPS:]:
         items.append((f"{len(rest)} others", sum(chip.relevance for chip in rest)))
     strip = Strip(18)
@@ -238,7 +239,9 @@ def _chips(data: TextData, width: float, peak: float) -> Iterator[Strip]:
 
 def _legend(peak: float, width: float) -> Strip:
     limit = signed(peak, decimals_for(peak)).lstrip("+")
-    left, right = f"against -{limit}", f"+{limit} for"
+    left, right = (
+        (f"against -{limit}", f"+{limit} for") if width > 220 else (f"-{limit}", f"+{limit}")
+    )
     start = measure(left, SMALL) + 6
     ramp = max(min(120.0, width - start - measure(right, SMALL) - 6), 10.0)
     steps = 60

@@ -171,6 +171,5 @@ def _bar(row: account.Row, extent: tuple[float, float]) -> _Bar:
     row = account.Row(one_line(row.label), row.value, row.shown, row.start, row.help)
     if not span:
         return _Bar(row, shade, 0.0, 0.0)
-    return _Bar(
-        row, shade, round(100 * (start - low) / span, 2), round(100 * abs(row.value) / span, 2)
-    )
+    left = max(0.0, round(100 * (start - low) / span, 2))
+    return _Bar(row, shade, left, round(100 * abs(row.value) / span, 2))

@@ -32,10 +32,11 @@ def signed(value: float, decimals: int | None) -> str:
 
 def percent(probability: float) -> str:
     """``98.7 %``; never 0 or 100 for a probability that is neither."""
-    for bound, shown in ((0.001, "<0.1 %"), (0.0, "0.0 %")):
-        if probability < bound or probability == bound == 0.0:
-            return shown
-    return ">99.9 %" if 0.999 < probability < 1.0 else f"{100 * probability:.1f} %"
+    if 0.0 < probability < 0.001:
+        return "<0.1 %"
+    if 0.999 < probability < 1.0:
+        return ">99.9 %"
+    return f"{100 * probability:.1f} %"
 
 
 def close_sum(parts: Sequence[float], total: float, decimals: int) -> tuple[list[float], float]:

@@ -93,12 +93,22 @@ class _Page:
         self.width = width
         self.indent = " " if width >= 40 else ""
         self.scale = _scale()
-        self.console = Console(
-            width=width, force_terminal=color, no_color=not color, force_jupyter=False,
-            legacy_windows=False, highlight=False, markup=False, emoji=False,
-        )  # fmt: skip
-        system = self.console.color_system or "standard"  # a dumb terminal that was forced
-        self.color_system = system if color else None
+        # "auto" reads COLORTERM and TERM; a dumb terminal that was forced gets 16 colours
+        for system in ("auto", "standard") if color else (None,):
+            self.console = Console(
+                width=width,
+                color_system=system,
+                force_terminal=color,
+                no_color=not color,
+                force_jupyter=False,
+                legacy_windows=False,
+                highlight=False,
+                markup=False,
+                emoji=False,
+            )
+            if self.console.color_system is not None:
+                break
+        self.color_system = self.console.color_system
 
     # -- pieces -------------------------------------------------------------------------
 

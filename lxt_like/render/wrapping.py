@@ -115,6 +115,8 @@ def _fill(row: Sequence[Span], width: float, measure: Measure) -> Iterator[list[
             if _is_space(atom[0].text[0]):
                 used = math.inf  # the spaces go, and whatever follows starts a line
                 continue
+            while len(line) > 1 and _is_space(line[-1].text[0]):
+                line.pop()
             yield line
             line, used = [], 0.0
         for piece in atom if size <= width else _split(atom, measure):

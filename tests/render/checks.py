@@ -10,12 +10,14 @@ import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import pytest
 from rich.cells import cell_len
 
+from lxt_like.errors import RenderError
 from lxt_like.explanation import TextData
 from lxt_like.render import from_json, to_html, to_json, to_latex, to_terminal
 from lxt_like.render.escape import one_line, visible
-from lxt_like.render.figure import figure_bytes
+from lxt_like.render.figure import MAX_SIDE, figure_bytes
 
 ACTING = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
@@ -202,14 +204,19 @@ def check_text_formats(data: TextData, width: int) -> None:
 
 
 def check_figures(data: TextData, width: float = 4.0) -> None:
-    """PNG, PDF and SVG are made and well-formed."""
-    png = figure_bytes(data, ".png", dpi=72 if len(data.text) < 2000 else None, width=width)
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    pixels = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    assert abs(pixels[0] - 72 * width) <= 1
-    assert pixels[1] > 50
+    """PNG, PDF and SVG are made and well-formed; a PNG too large to make is refused."""
+    svg = ElementTree.fromstring(figure_bytes(data, ".svg", width=width))
+    assert svg.tag.endswith("svg")
+    size = [float(svg.attrib[name].removesuffix("pt")) for name in ("width", "height")]
+    assert abs(size[0] - 72 * width) < 0.01
     pdf = figure_bytes(data, ".pdf", width=width)
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
-    svg = ElementTree.fromstring(figure_bytes(data, ".svg", width=width))
-    assert svg.tag.endswith("svg")
+    if size[1] > MAX_SIDE:
+        with pytest.raises(RenderError, match="too large at 72 dpi"):
+            figure_bytes(data, ".png", dpi=72, width=width)
+        return
+    png = figure_bytes(data, ".png", dpi=72, width=width)
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    for side, start in zip(size, (16, 20), strict=True):
+        assert abs(int.from_bytes(png[start : start + 4], "big") - side) <= 1
