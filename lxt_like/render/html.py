@@ -11,8 +11,8 @@ from ..errors import InputError
 from ..explanation import TextData, Token
 from . import account
 from .colors import DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
-from .escape import one_line, visible
-from .layout import as_list, chips, spans, tokens_of
+from .escape import one_line
+from .layout import as_list, chips, printed, spans, tokens_of
 from .numbers import decimals_for, percent, signed
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ def _card(data: TextData) -> _Card:
         )  # fmt: skip
     segments = [
         [
-            _Item(visible(span.text))
+            _Item(span.text)
             if span.word is None
-            else _Item(visible(span.text), words[span.word].shade, words[span.word].title)
-            for span in spans(data, segment)
+            else _Item(span.text, words[span.word].shade, words[span.word].title)
+            for span in printed(spans(data, segment))
         ]
         for segment in range(len(data.texts))
     ]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from ..explanation import TextData
 from . import account
 from .colors import LIGHT, ink, largest, normalise, to_hex
-from .escape import one_line, visible
-from .layout import as_list, chips, spans
+from .escape import one_line
+from .layout import as_list, chips, printed, spans
 from .numbers import decimals_for, percent, signed
 from .wrapping import clusters
 
@@ -143,7 +143,7 @@ def _block(data: TextData) -> Iterator[str]:
 def _text(data: TextData, segment: int, peak: float) -> str:
     parts = []
     before: int | None = None
-    for span in spans(data, segment):
+    for span in printed(spans(data, segment)):
         value = None
         if span.word is not None:
             value = normalise(data.words[span.word].relevance, peak)
@@ -157,7 +157,7 @@ def _text(data: TextData, segment: int, peak: float) -> str:
 def _run(text: str, value: float | None) -> str:
     """A span: words boxed in pieces that fit a line, spaces and newlines kept."""
     parts = []
-    for number, line in enumerate(visible(text).replace("\t", "    ").split("\n")):
+    for number, line in enumerate(text.replace("\t", "    ").split("\n")):
         if number:
             parts.append("\\leavevmode\\newline{}\n")
         if value is None:

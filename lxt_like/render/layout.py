@@ -9,11 +9,13 @@ belong to no word ([CLS], a newline token) become chips, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ..errors import InputError
 from ..explanation import TextData, Token, Word
+from .escape import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,19 @@ def spans(data: TextData, segment: int = 0) -> tuple[Span, ...]:
     if position < len(text):
         pieces.append(Span(text[position:]))
     return tuple(pieces)
+
+
+def printed(pieces: Iterable[Span]) -> Iterator[Span]:
+    """The spans as a reader may see them: acting characters in visible notation.
+
+    A Windows line end becomes one newline, also where a word ends in the middle of it.
+    """
+    row = list(pieces)
+    for span, after in zip_longest(row, row[1:]):
+        text = span.text
+        if text.endswith("\r") and after is not None and after.text.startswith("\n"):
+            text = text[:-1]
+        yield Span(visible(text), span.word)
 
 
 def _check_word(index: int, word: Word, text: str, position: int) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from .escape import visible
-from .layout import Span
+from .layout import Span, printed
 
 Measure = Callable[[str], float]
 
@@ -99,8 +98,8 @@ def wrap(spans: Iterable[Span], width: float, measure: Measure) -> list[list[Pie
 
 def _hard_lines(spans: Iterable[Span]) -> list[list[Span]]:
     rows: list[list[Span]] = [[]]
-    for span in spans:
-        first, *rest = visible(span.text).replace("\t", "    ").split("\n")
+    for span in printed(spans):
+        first, *rest = span.text.replace("\t", "    ").split("\n")
         rows[-1].append(Span(first, span.word))
         rows.extend([Span(text, span.word)] for text in rest)
     return rows

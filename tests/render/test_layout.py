@@ -36,6 +36,11 @@ def test_text_is_reproduced_and_the_sum_closes(data: TextData) -> None:
     assert [len(tokens) > 0 for tokens in layout.tokens_of(data)] == [True] * len(data.words)
 
 
+def test_a_windows_line_end_is_one_newline_wherever_it_is_cut() -> None:
+    pieces = [layout.Span("a\r", 0), layout.Span("\nb\r\nc\r"), layout.Span("d", 1)]
+    assert [s.text for s in layout.printed(pieces)] == ["a", "\nb\nc\\x0d", "d"]
+
+
 def test_chips_of_one_text_come_together() -> None:
     data = review()
     more = Token("[SEP]", 102, 1.0, special=True)
