@@ -1,0 +1,52 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError, RenderError
+
+
+def suffix_of(path: str | os.PathLike[str], known: Sequence[str]) -> str:
+    """The suffix of ``path`` in lower case; InputError naming the ``known`` ones otherwise."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"expected a path, got {type(path).__name__}")
+    suffix = Path(path).suffix.lower()
+    if suffix not in known:
+        raise InputError(
+            f"cannot tell the format of {os.fspath(path)!r} from its suffix {suffix!r}; "
+            f"use one of {', '.join(known)}"
+        )
+    return suffix
+
+
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write ``content`` (text as UTF-8) to a temporary file beside ``path``, then move it there.
+
+    A reader sees the old file or the new one, never half of one; a failure leaves the old one.
+    Folders are not created: RenderError if there is none, or if it cannot be written to.
+    """
+    target = Path(os.path.realpath(path))  # a symbolic link stays one: its target is replaced
+    if not target.parent.is_dir():
+        raise RenderError(
+            f"cannot write {target.name!r}: there is no folder {str(target.parent)!r}"
+        )
+    if target.is_dir():
+        raise RenderError(f"cannot write {str(target)!r}: it is a folder")
+    payload = content.encode("utf-8") if isinstance(content, str) else content
+    # short and of our own making: the target's name may already be as long as a name can be
+    temporary = target.with_name(f".lxt-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise RenderError(f"cannot write {str(target)!r}: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""A self-contained HTML page, or a fragment of one for notebooks; no script, nothing fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..explanation import TextData, Token
+from . import account
+from .colors import DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
+from .escape import one_line
+from .layout import as_list, chips, printed, spans, tokens_of
+from .numbers import decimals_for, percent, signed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+STEPS = 20
+"""Shades of each sign: more could not be told apart, and classes keep the page small."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A word, gap or chip as the template sees it; the template escapes."""
+
+    text: str
+    shade: str = ""
+    title: str = ""
+    value: str = ""
+    tokens: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """One row of the account with its bar, in per cent of the column."""
+
+    row: account.Row
+    shade: str
+    left: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """Everything the template shows of one explanation."""
+
+    label: str
+    score: str
+    probability: str
+    origin: str
+    segments: list[list[_Item]]
+    chips: list[_Item]
+    words: list[_Item]
+    limit: str
+    bars: list[_Bar]
+    result: _Bar
+    checks: list[str]
+    closes: bool
+    notes: list[str]
+
+
+def to_html(
+    data: TextData | Sequence[TextData], title: str | None = None, fragment: bool = False
+) -> str:
+    """One explanation or several as HTML.
+
+    A whole page by default, readable on a phone and in dark mode; ``fragment=True`` gives a
+    ``<div>`` with its own style and scoped class names, as ``_repr_html_`` needs it.  Hovering
+    over a word shows its relevance and its tokens; a table under the text lists all of them.
+    """
+    items = as_list(data)
+    if title is not None and not isinstance(title, str):
+        raise InputError(f"title must be a string, got {type(title).__name__}")
+    if title is None:
+        title = f"{items[0].target.label}: {items[0].text[:60]}"
+    template = _environment().get_template("fragment.html" if fragment else "page.html")
+    return template.render(
+        title=one_line(title),
+        cards=[_card(item) for item in items],
+        light=_shades(LIGHT),
+        dark=_shades(DARK),
+        stops=[_shade(share / 4) or "zero" for share in range(-4, 5)],
+    )
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("lxt_like.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _shades(scale: ColorScale) -> list[tuple[str, str, str]]:
+    """(name, background, text colour) of every shade of a scale."""
+    values = [sign * step / STEPS for sign in (1, -1) for step in range(1, STEPS + 1)]
+    shades = [("zero", scale.neutral, to_hex(ink(scale(0.0))))]
+    return shades + [(_shade(v), to_hex(scale(v)), to_hex(ink(scale(v)))) for v in values]
+
+
+def _shade(value: float) -> str:
+    """The class of a normalised relevance: ``p7``, ``n20``, or nothing where it is negligible."""
+    step = round(abs(value) * STEPS)
+    return f"{'p' if value > 0 else 'n'}{step}" if step else ""
+
+
+def _card(data: TextData) -> _Card:
+    table = account.table(data)
+    peak = largest(data)
+    decimals = decimals_for(peak)
+    words = []
+    for word, tokens in zip(data.words, tokens_of(data), strict=True):
+        value = signed(word.relevance, decimals)
+        shown = one_line(word.text)
+        pieces = _pieces(tokens, decimals)
+        words.append(
+            _Item(shown, _shade(normalise(word.relevance, peak)), f"{shown} {value}\n{pieces}",
+                  value, pieces)
+        )  # fmt: skip
+    segments = [
+        [
+            _Item(span.text)
+            if span.word is None
+            else _Item(span.text, words[span.word].shade, words[span.word].title)
+            for span in printed(spans(data, segment))
+        ]
+        for segment in range(len(data.texts))
+    ]
+    marks = []
+    for chip in chips(data):
+        text = one_line(chip.text) + (f" ×{chip.count}" if chip.count > 1 else "")
+        value = signed(chip.relevance, decimals)
+        marks.append(_Item(text, _shade(normalise(chip.relevance, peak)), "", value))
+    target = data.target
+    return _Card(
+        label=one_line(target.label),
+        score=signed(target.score, decimals_for(target.score, digits=4)),
+        probability="" if target.probability is None else percent(target.probability),
+        origin=" · ".join(one_line(part) for part in (data.model, data.composite) if part),
+        segments=segments,
+        chips=marks,
+        words=words,
+        limit=signed(peak, decimals).lstrip("+"),
+        bars=[_bar(row, table.extent()) for row in table.rows],
+        result=_bar(table.result, table.extent()),
+        checks=[one_line(check) for check in table.checks],
+        closes=table.closes,
+        notes=[one_line(note) for note in data.notes],
+    )
+
+
+def _pieces(tokens: Sequence[Token], decimals: int | None) -> str:
+    parts = [f"{one_line(token.text)} {signed(token.relevance, decimals)}" for token in tokens]
+    return " · ".join(parts)
+
+
+def _bar(row: account.Row, extent: tuple[float, float]) -> _Bar:
+    low, high = extent
+    span = high - low
+    start = min(row.start, row.start + row.value)
+    shade = "" if row.value == 0.0 else ("p" if row.value > 0 else "n") + str(STEPS)
+    row = account.Row(one_line(row.label), row.value, row.shown, row.start, row.help)
+    if not span:
+        return _Bar(row, shade, 0.0, 0.0)
+    left = max(0.0, round(100 * (start - low) / span, 2))
+    return _Bar(row, shade, left, round(100 * abs(row.value) / span, 2))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from lxt_like.render.escape import visible
+from lxt_like.render.layout import Span
+from lxt_like.render.wrapping import clusters, wrap
+
+from ..strategies import odd_texts
+
+
+def lines(text: str, width: int) -> list[str]:
+    return ["".join(p.text for p in line) for line in wrap([Span(text, 0)], width, cell_len)]
+
+
+def test_breaks_at_spaces_and_newlines() -> None:
+    assert lines("one two  three\n\nfour", 8) == ["one two", "three", "", "four"]
+    assert lines("  indented", 20) == ["  indented"]
+    assert lines("", 5) == [""]
+    assert lines("a\tb", 20) == ["a    b"]
+
+
+def test_spaces_at_a_break_never_glue_words() -> None:
+    assert lines("abcdef    g", 7) == ["abcdef", "g"]
+    assert lines("abcdefg h", 7) == ["abcdefg", "h"]
+
+
+def test_a_long_word_breaks_between_characters() -> None:
+    assert lines("abcdefghij", 4) == ["abcd", "efgh", "ij"]
+    assert lines("e\u0301e\u0301e\u0301", 2) == ["e\u0301e\u0301", "e\u0301"]
+
+
+def test_wide_characters_break_anywhere_but_before_a_stop() -> None:
+    assert lines("这部电影。好", 8) == ["这部电", "影。好"]
+    assert lines("ab 这部电影", 6) == ["ab 这", "部电影"]
+
+
+def test_words_stay_whole_across_spans() -> None:
+    spans = [Span("it", 0), Span("'", None), Span("s", 1), Span(" ", None), Span("ok", 2)]
+    rows = wrap(spans, 5, cell_len)
+    assert [[(p.text, p.word) for p in row] for row in rows] == [
+        [("it", 0), ("'", None), ("s", 1)],
+        [("ok", 2)],
+    ]
+
+
+def test_no_break_space_does_not_break() -> None:
+    assert lines("aa b\u00a0c", 5) == ["aa", "b\u00a0c"]
+
+
+def test_clusters() -> None:
+    family, flags, skin = "👩‍👩‍👧", "🇩🇪🇫🇷", "👍🏽"
+    assert list(clusters("a" + family + "e\u0301" + flags + skin)) == [
+        "a", family, "e\u0301", "🇩🇪", "🇫🇷", skin,
+    ]  # fmt: skip
+
+
+@given(odd_texts(), st.integers(4, 60))
+def test_nothing_but_spaces_is_lost(text: str, width: int) -> None:
+    out = lines(text, width)
+    assert "".join("".join(out).split()) == "".join(visible(text).split())
+    for line in out:
+        assert cell_len(line) <= width or len(list(clusters(line))) == 1
