@@ -7,10 +7,11 @@ with lxt.patch(model, "attnlrp"): ...
 a = lxt.attribute(model, inputs, ledger=True)
 """
 
-from . import composites, rules, targets
+from . import composites, demo, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
+from .explain import TextExplanation, explain, load
 from .patch import Patch, patch
 from .targets import Contrast, Logit, LogProb
 
@@ -25,9 +26,14 @@ __all__ = [
     "Logit",
     "LxtError",
     "Patch",
+    "TextExplanation",
     "attribute",
     "audit",
     "composites",
+    "demo",
+    "explain",
+    "load",
+    "nn",
     "patch",
     "plan",
     "rules",

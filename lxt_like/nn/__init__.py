@@ -1,1 +1,47 @@
-"""TODO."""
+"""Drop-in modules with the rules built in."""
+
+from .modules import (
+    COUNTERPARTS,
+    ELU,
+    GELU,
+    GatedMLP,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    Mish,
+    MultiheadAttention,
+    ReLU,
+    RMSNorm,
+    Ruled,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    adopt,
+    scaled_dot_product_attention,
+    under,
+)
+
+__all__ = [
+    "COUNTERPARTS",
+    "ELU",
+    "GELU",
+    "GatedMLP",
+    "GroupNorm",
+    "LayerNorm",
+    "Linear",
+    "Mish",
+    "MultiheadAttention",
+    "RMSNorm",
+    "ReLU",
+    "Ruled",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "adopt",
+    "scaled_dot_product_attention",
+    "under",
+]
