@@ -176,7 +176,7 @@ class _Run:
         patch.session.measure = self.measure
         patch.session.steps = steps
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None
-        return patch.install(timeout=None)
+        return patch.install(timeout=600.0)
 
     def _call(self) -> Any:
         output = self.model(*self.inputs.args, **self.inputs.kwargs)
