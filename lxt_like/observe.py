@@ -159,4 +159,6 @@ def _replace_first(out: Any, new: Tensor) -> Any:
     items = list(out)
     at = next(i for i, t in enumerate(items) if isinstance(t, Tensor))
     items[at] = new
+    if hasattr(out, "_make"):  # a named tuple
+        return out._make(items)
     return type(out)(items)
