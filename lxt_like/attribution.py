@@ -133,7 +133,8 @@ class _Run:
     ) -> None:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
-        self.inputs = Inputs(self.model, inputs)
+        with torch.inference_mode(False), torch.enable_grad():
+            self.inputs = Inputs(self.model, inputs)
         self.strict = strict
         self.measure = measure
         if measure is not None:
@@ -172,7 +173,12 @@ class _Run:
 
     def _patched(self, steps: list[Step] | None = None) -> Patch:
         patch = Patch(
-            self.model, self.composite, self.strict, check=False, on_exit=self.observer.on_exit
+            self.model,
+            self.composite,
+            self.strict,
+            check=False,
+            on_exit=self.observer.on_exit,
+            on_count=self.inputs.on_count,
         )
         patch.session.measure = self.measure
         patch.session.steps = steps

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .registry import ENTRIES, IN_PLACE, Func
+from .checkpoint import adopt
+from .registry import ENTRIES, IN_PLACE, Func, positional
 from .session import Session
-from .tags import carry, put, tag
+from .tags import carry, flat, mark_weight, replace, tag
 
 
 class Interceptor(TorchFunctionMode):
@@ -38,6 +39,10 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if session is None:
             return func(*args, **kwargs)
+        if session.on_checkpoint is not None:
+            adopt(session.on_checkpoint)
+        if kwargs:
+            args, kwargs = positional(func, args, kwargs)
         if session.measure is not None:
             return session.measure.call(session, func, args, kwargs)
         return dispatch(session, func, args, kwargs)
@@ -45,6 +50,13 @@ class Interceptor(TorchFunctionMode):
 
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)`` under the session's rules."""
+    out = _ruled(session, func, args, kwargs)
+    if session.trainable:
+        mark_weight(getattr(func, "__name__", ""), flat((*args, *kwargs.values())), out)
+    return out
+
+
+def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     entry = ENTRIES.get(func)
     if entry is None:
         plain = IN_PLACE.get(func)
@@ -76,7 +88,7 @@ def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict
     result = dispatch(session, plain, (old, *args[1:]), kwargs)
     role = tag(result)
     target.copy_(result)
-    put(target, role)
+    replace(target, role)
     return target
 
 

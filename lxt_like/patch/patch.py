@@ -36,14 +36,16 @@ class Patch:
         strict: bool = True,
         check: bool = True,
         on_exit: OnExit | None = None,
+        on_count: OnExit | None = None,
     ) -> None:
         self.model = model
         self.composite = composite
-        self.session = Session(composite, strict)
+        self.session = Session(composite, strict, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
         self.active = False
         self._check = check
         self._on_exit = on_exit
+        self._on_count = on_count
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -68,6 +70,8 @@ class Patch:
                 self.active = False
 
     def __enter__(self) -> Patch:
+        if not self.active:
+            raise PatchError("this patch was restored already; make a new one with lxt.patch")
         return self
 
     def __exit__(
@@ -104,6 +108,7 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
+            session.trainable = any(p.requires_grad for p in self.model.parameters())
         scope = nullcontext() if interceptor().session is session else active(session)
         with scope:
             session.stack.append((path, types))
@@ -123,7 +128,14 @@ class Patch:
 
     def check(self, outputs: Iterable[Tensor]) -> None:
         """Strictness: every operation above ``outputs`` has a rule, or it is an error."""
-        for node in self.session.check(outputs):
+        nodes = self.session.check(outputs)
+        if nodes and self.composite.positional:
+            raise PatchError(
+                "reentrant gradient checkpointing runs its operations for the first time in the "
+                "backward, in another order, so 'first', 'last' and ranges mean nothing there; "
+                "use use_reentrant=False"
+            )
+        for node in nodes:
             # reentrant checkpointing keeps the function; what it recomputes needs its rules too
             node.run_function = self.recomputed(node.run_function, "", (), checked=True)
 
@@ -140,6 +152,15 @@ class Patch:
             if isinstance(function, _Recomputed)
             else _Recomputed(self, function, path, types, checked)
         )
+
+    def _resumed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` as a checkpoint that is just beginning is to call it in the backward."""
+        if isinstance(function, _Recomputed):
+            return function
+        path, types = self.session.stack[-1]
+        made = _Recomputed(self, function, path, types, checked=False)
+        made.counts = list(self.session.resolver.counts)
+        return made
 
     def _elsewhere(self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Another thread uses the model meanwhile: plain inference, never a mixture."""
@@ -160,7 +181,7 @@ class Patch:
                 "would write into past_key_values; run without a cache"
             )
         session, on_exit = self.session, self._on_exit
-        self.session, self._on_exit = Session(session.composite, counting=True), None
+        self.session, self._on_exit = Session(session.composite, counting=True), self._on_count
         try:
             with torch.enable_grad(), active(self.session):
                 self.session.stack.append(("", ()))
@@ -183,6 +204,7 @@ class _Recomputed:
     ) -> None:
         self.patch, self.function = patch, function
         self.path, self.types, self.checked = path, types, checked
+        self.counts: list[int] | None = None  # of operations before it, in execution order
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         patch = self.patch
@@ -191,7 +213,7 @@ class _Recomputed:
                 "gradient checkpointing recomputes the model in the backward, but the patch was "
                 "restored before it; call backward() inside the patch"
             )
-        with active(patch.session):
+        with active(patch.session), patch.session.resumed(self.counts):
             patch.session.stack.append((self.path, self.types))
             try:
                 out = self.function(*args, **kwargs)
