@@ -60,7 +60,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     entry = ENTRIES.get(func)
     if entry is None:
         plain = IN_PLACE.get(func)
-        if plain is not None and torch.is_grad_enabled() and _both_active(args):
+        if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
             return _in_place(session, plain, args, kwargs)
         out = func(*args, **kwargs)
         if plain is None and type(out) is Tensor and out.grad_fn is not None:
@@ -71,10 +71,10 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     return entry.handler(session, func, args, kwargs)
 
 
-def _both_active(args: tuple[Any, ...]) -> bool:
-    return sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3]) > 1 or (
-        len(args) == 1 and isinstance(args[0], Tensor) and args[0].requires_grad
-    )
+def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
+    """An in-place product of two active tensors, or function of one."""
+    active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
+    return active > 1 or (active == 1 and ENTRIES[plain].kind in ("activation", "power"))
 
 
 def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -116,9 +116,8 @@ def _project(
     if a["use_separate_proj_weight"]:
         weights = [a[f"{n}_proj_weight"] for n in "qkv"]
         biases = [None] * 3 if bias is None else bias.chunk(3)
-        return [
-            session.run(F.linear, *given) for given in zip((q, k, v), weights, biases, strict=True)
-        ]
+        every = zip((q, k, v), weights, biases, strict=True)
+        return [session.run(F.linear, *given) for given in every]
     # which of q, k, v are projected together
     parts = [(q, 3)] if same == (True, True) else [(q, 1), (k, 2)] if same[1] else []
     parts = parts or [(q, 1), (k, 1), (v, 1)]
