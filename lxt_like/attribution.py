@@ -133,7 +133,8 @@ class _Run:
     ) -> None:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
-        self.inputs = Inputs(self.model, inputs)
+        with torch.inference_mode(False), torch.enable_grad():
+            self.inputs = Inputs(self.model, inputs)
         self.strict = strict
         self.measure = measure
         if measure is not None:

@@ -85,6 +85,12 @@ class Observer:
             self._layers[_free(path, self._layers)] = _Watched(hidden)
         return out
 
+    def on_count(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """The same in a forward that only counts operations: nothing is kept."""
+        return self.inputs.on_count(module, args, kwargs, out)
+
     def on_heads(self, path: str, out: Tensor) -> None:
         """Called with each attention's output [batch, heads, tokens, dim]."""
         if out.requires_grad and any(_inside(path, p) for p in self.patterns):
@@ -166,4 +172,6 @@ def _replace_first(out: Any, new: Tensor) -> Any:
     items = list(out)
     at = next(i for i, t in enumerate(items) if isinstance(t, Tensor))
     items[at] = new
+    if hasattr(out, "_make"):  # a named tuple
+        return out._make(items)
     return type(out)(items)

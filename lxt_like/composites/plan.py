@@ -88,12 +88,13 @@ class Plan:
 
 def static_plan(modules: Iterable[tuple[str, tuple[str, ...]]], composite: Composite) -> Plan:
     """A plan from module paths and type names alone, in definition order."""
-    resolver = Resolver(composite, totals=None)
+    sites = [(path, types, kind) for path, types in modules if (kind := kind_of(types))]
+    counted = Resolver(composite)
+    for path, types, kind in sites:
+        counted.rule(kind, path, types)
+    resolver = Resolver(composite, tuple(counted.counts))
     rows = []
-    for path, types in modules:
-        kind = kind_of(types)
-        if kind is None:
-            continue
+    for path, types, kind in sites:
         rule = resolver.rule(kind, path, types)
         rows.append(PlanRow(path, types[0], kind, "no rule" if rule is None else repr(rule)))
     return Plan(tuple(rows), repr(composite))

@@ -39,6 +39,11 @@ def cause_of(t: Tensor, names: dict[int, str]) -> str:
     return cause_of_name(names[id(t)]) if id(t) in names else "constant"
 
 
+def put_cause(t: Tensor, cause: str) -> None:
+    """Remember what the constant ``t`` stands for."""
+    setattr(t, _CAUSE, cause)
+
+
 def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int, str]) -> None:
     """Remember what a constant result stands for, from what it was computed from."""
     found: set[str] = set()
@@ -53,7 +58,7 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
         return
     for t in out if isinstance(out, (tuple, list)) else (out,):
         if isinstance(t, Tensor) and not t.requires_grad and id(t) not in names:
-            setattr(t, _CAUSE, best)
+            put_cause(t, best)
 
 
 def constant_share(cause: str, value: Tensor, factor: float, g: Tensor) -> dict[str, float]:

@@ -26,6 +26,7 @@ from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
+from .tags import Tag, flat, put, recipe, replace, tag
 
 if TYPE_CHECKING:
     from .session import Session
@@ -108,7 +109,7 @@ class Measure:
         kind = entry.kind if entry is not None else ""
         if not self.recording or kind == "composite":
             return dispatch(session, func, args, kwargs)
-        tensors = list(_tensors(args, kwargs))
+        tensors = list(flat((*args, *kwargs.values())))
         live = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)
@@ -142,7 +143,7 @@ class Measure:
             ]
             if kind == "cast":
                 declarations.append(partial(causes.rounding, out.detach(), args[0].detach()))
-            outs = [t for t in _tensors((out,), {}) if t.requires_grad]
+            outs = [t for t in flat((out,)) if t.requires_grad]
             for t in outs:
                 t.register_hook(partial(self._on_arrived, record, self._cell(t)))
                 for declaration in declarations:
@@ -214,6 +215,7 @@ class Measure:
         result = self._measured(session, plain, run, (old, *arguments), options, kind)
         self._protect(target)
         target.copy_(result)
+        replace(target, None)
         carry_all(result, target)
         return target
 
@@ -229,7 +231,7 @@ class Measure:
             cell.value = cell.value.clone()
 
     def _seen(self, out: Any, args: tuple[Any, ...]) -> Any:
-        for t in (*_tensors((out,), {}), *_tensors(args, {})):
+        for t in (*flat((out,)), *flat(args)):
             if t.grad_fn is not None:
                 self.values.setdefault((t.grad_fn, t.output_nr), self._cell(t))
         return out
@@ -271,18 +273,11 @@ class Measure:
 def carry_all(source: Any, out: Any) -> None:
     """Role, recipe and cause: ``out`` is the same value as ``source``."""
     if isinstance(source, Tensor) and isinstance(out, Tensor) and source is not out:
-        for name in ("_lxt_tag", "_lxt_cause"):
-            value = getattr(source, name, None)
-            if value is not None:
-                setattr(out, name, value)
-
-
-def _tensors(args: Any, kwargs: dict[str, Any]) -> Iterable[Tensor]:
-    for a in (*args, *kwargs.values()):
-        if isinstance(a, Tensor):
-            yield a
-        elif isinstance(a, (tuple, list)):
-            yield from _tensors(a, {})
+        role = tag(source)
+        put(out, role if role is None or recipe(source) is not None else Tag(role.role))
+        cause = getattr(source, "_lxt_cause", None)
+        if cause is not None:
+            causes.put_cause(out, cause)
 
 
 def _map(f: Callable[[Any], Any], a: Any) -> Any:

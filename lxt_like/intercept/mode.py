@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .registry import ENTRIES, Func
+from .checkpoint import adopt
+from .registry import ENTRIES, Func, positional
 from .session import Session
-from .tags import carry, put, tag
+from .tags import carry, flat, mark_weight, replace, tag
 
 
 class Interceptor(TorchFunctionMode):
@@ -38,6 +39,10 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if session is None:
             return func(*args, **kwargs)
+        if session.on_checkpoint is not None:
+            adopt(session.on_checkpoint)
+        if kwargs:
+            args, kwargs = positional(func, args, kwargs)
         if session.measure is not None:
             return session.measure.call(session, func, args, kwargs)
         return dispatch(session, func, args, kwargs)
@@ -45,6 +50,13 @@ class Interceptor(TorchFunctionMode):
 
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)`` under the session's rules."""
+    out = _ruled(session, func, args, kwargs)
+    if session.trainable:
+        mark_weight(getattr(func, "__name__", ""), flat((*args, *kwargs.values())), out)
+    return out
+
+
+def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     entry = ENTRIES.get(func)
     if entry is None:
         out = func(*args, **kwargs)
@@ -52,18 +64,18 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
             session.note(out, func)
         return out
     handler = entry.handler
-    if handler is not None:
-        if torch.is_grad_enabled():
-            return handler(session, func, args, kwargs)
-    elif entry.in_place_of is not None and torch.is_grad_enabled() and _both_active(args):
-        return _in_place(session, entry.in_place_of, args, kwargs)
+    if handler is not None and torch.is_grad_enabled():
+        return handler(session, func, args, kwargs)
+    plain = entry.in_place_of
+    if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
+        return _in_place(session, plain, args, kwargs)
     return func(*args, **kwargs)
 
 
-def _both_active(args: tuple[Any, ...]) -> bool:
-    return sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3]) > 1 or (
-        len(args) == 1 and isinstance(args[0], Tensor) and args[0].requires_grad
-    )
+def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
+    """An in-place product of two active tensors, or function of one."""
+    active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
+    return active > 1 or (active == 1 and ENTRIES[plain].kind in ("activation", "power"))
 
 
 def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -77,7 +89,7 @@ def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict
     result = dispatch(session, plain, (old, *args[1:]), kwargs)
     role = tag(result)
     target.copy_(result)
-    put(target, role)
+    replace(target, role)
     return target
 
 

@@ -73,6 +73,15 @@ def register(kind: str, names: Iterable[str], handler: Handler | None = None) ->
             mine.add(f)
 
 
+def register_properties(kind: str, names: Iterable[str], handler: Handler | None = None) -> None:
+    """Register ``handler`` for reading the properties of these names of a tensor (``x.mT``)."""
+    for name in names:
+        getter = getattr(torch.Tensor, name).__get__
+        if getter in ENTRIES:
+            raise RegistryError(f"register: the property {name!r} already has an entry")
+        ENTRIES[getter] = Entry(name, kind, handler)
+
+
 def handles(kind: str, *names: str) -> Callable[[Handler], Handler]:
     """Decorator: :func:`register` the function below for these names."""
 
@@ -90,6 +99,40 @@ def in_place(out_of_place: str, *names: str) -> None:
     for name in names:
         for f in functions(name):
             ENTRIES[f] = Entry(name, "in-place", None, target)
+
+
+_INPUT = ("input",)
+_PAIR = ("input", "other")
+_OPERANDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("matmul", "mul", "multiply", "div", "divide", "true_divide"), _PAIR),
+    **dict.fromkeys(("add", "sub", "subtract", "rsub", "inner", "maximum", "minimum"), _PAIR),
+    **dict.fromkeys(("mm", "bmm"), ("input", "mat2")),
+    **dict.fromkeys(("dot", "vdot"), ("input", "tensor", "other")),
+    **dict.fromkeys(("pow", "float_power"), ("input", "exponent")),
+    **dict.fromkeys(("baddbmm", "addbmm"), ("input", "batch1", "batch2")),
+    "mv": ("input", "vec"),
+    "outer": ("input", "vec2"),
+    "addmm": ("input", "mat1", "mat2"),
+    "addmv": ("input", "mat", "vec"),
+    "where": ("condition", "input", "other"),
+    "masked_fill": ("input", "mask", "value"),
+}
+
+
+def positional(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call with its operands by position, as handlers read them: mul(x, other=y) -> mul(x, y).
+
+    A ``self`` that a method was called on is position 0 already.
+    """
+    entry = ENTRIES.get(func)
+    if entry is None or not kwargs:
+        return args, kwargs
+    names = _OPERANDS.get(entry.name, _INPUT)
+    rest = dict(kwargs)
+    moved = [rest.pop(name) for name in names[len(args) :] if name in rest]
+    return (*args, *moved), rest
 
 
 def name_of(func: Func) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
 from ..rules.base import Gradient, Rule
+from .checkpoint import Wrap
 from .graph import Node, Unruled, claim, find_unruled, note
 from .registry import Func, name_of
 
@@ -39,18 +41,22 @@ class Step:
 class Session:
     """The state shared by the handlers while a patched model runs.
 
+    ``trainable``: parameters require grad, so what is computed from them does, too.
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
-    receives every attention's output [batch, heads, tokens, dim] with its module's path.
+    receives every attention's output [batch, heads, tokens, dim] with its module's path;
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes.
     """
 
     composite: Composite
     strict: bool = True
+    trainable: bool = False
     counting: bool = False
     totals: tuple[int, ...] | None = None
     measure: Measure | None = None
     steps: list[Step] | None = None
     on_heads: Callable[[str, Tensor], None] | None = None
+    on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
@@ -65,6 +71,18 @@ class Session:
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
         self._seen: set[str] = set()
         self._fast: dict[str, Rule] = {}  # when nobody listens and the kind alone decides
+
+    @contextmanager
+    def resumed(self, counts: list[int] | None) -> Iterator[None]:
+        """Count execution order on from ``counts`` (None: from here), then as before."""
+        before = self.resolver
+        if counts is not None:
+            self.resolver = Resolver(self.composite, self.totals)
+            self.resolver.counts = list(counts)
+        try:
+            yield
+        finally:
+            self.resolver = before
 
     @property
     def path(self) -> str:
@@ -125,9 +143,11 @@ class Session:
         if isinstance(out, Tensor):
             note(out, func, self.path)
 
-    def note_module(self, out: Tensor, path: str) -> None:
+    def note_module(self, out: Any, path: str) -> None:
         """Remember that ``out`` left the module at ``path``, for error messages."""
-        note(out, None, path)
+        for t in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(t, Tensor):
+                note(t, None, path)
 
     def check(self, outputs: Iterable[Tensor]) -> list[Node]:
         """Walk the graph; an operation without a rule is an error (strict) or a warning.

@@ -6,14 +6,16 @@ selection and scaling by constants, and dies with the tensor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..rules.activation import Activation
 
 _ATTRIBUTE = "_lxt_tag"
+_WEIGHT = "_lxt_weight"
 
 RANK = {"scale": 4, "softmax": 3, "gate": 2, "activation": 1}
 """The roles that can make a factor the weight; in a product of two weights the higher one is."""
@@ -22,16 +24,58 @@ RANK = {"scale": 4, "softmax": 3, "gate": 2, "activation": 1}
 @dataclass(frozen=True, slots=True)
 class Tag:
     """``role``: scale (of a norm), softmax, gate, activation, or odd (tanh, erf: a gate once 1
-    is added).  ``activation``: how to compute the value again, if it is one activation's output.
+    is added).  ``activation``: how to compute the value again, if it is one activation's output;
+    ``versions``: of that output and its input when that was true.
     """
 
     role: str
     activation: Activation | None = None
+    versions: tuple[int, int] = (0, 0)
+
+
+def recipe(t: Tensor) -> Activation | None:
+    """How to compute ``t`` again, unless it or what it came from was overwritten since."""
+    found = tag(t)
+    if found is None or found.activation is None:
+        return None
+    now = (t._version, found.activation.x._version)
+    return found.activation if now == found.versions else None
+
+
+def put_activation(out: Tensor, role: str, source: Activation) -> None:
+    """Tag ``out`` as the output of ``source``."""
+    put(out, Tag(role, source, (out._version, source.x._version)))
 
 
 def tag(t: Any) -> Tag | None:
     """The tag of a tensor, if it has one."""
     return getattr(t, _ATTRIBUTE, None)
+
+
+def is_weight(t: Any) -> bool:
+    """A parameter, or what the model computed from parameters alone (``1 + weight``)."""
+    return isinstance(t, nn.Parameter) or getattr(t, _WEIGHT, False)
+
+
+def mark_weight(name: str, tensors: Iterable[Tensor], out: Any) -> None:
+    """Remember that ``out`` is a weight, if it was computed from nothing but weights.
+
+    Only needed while parameters require grad.  Looking up an embedding makes a signal.
+    """
+    live = [t for t in tensors if t.requires_grad]
+    if live and name != "embedding" and all(is_weight(t) for t in live):
+        for t in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(t, Tensor):
+                setattr(t, _WEIGHT, True)
+
+
+def flat(values: Iterable[Any]) -> Iterable[Tensor]:
+    """The tensors among ``values``, also inside lists and tuples."""
+    for v in values:
+        if isinstance(v, Tensor):
+            yield v
+        elif isinstance(v, (tuple, list)):
+            yield from flat(v)
 
 
 def put(t: Any, value: Tag | None) -> None:
@@ -42,6 +86,14 @@ def put(t: Any, value: Tag | None) -> None:
     elif isinstance(t, (tuple, list)):
         for item in t:
             put(item, value)
+
+
+def replace(t: Tensor, value: Tag | None) -> None:
+    """Give an overwritten tensor the role of what is in it now."""
+    if value is not None:
+        setattr(t, _ATTRIBUTE, value)
+    elif hasattr(t, _ATTRIBUTE):
+        delattr(t, _ATTRIBUTE)
 
 
 def carry(source: Any, out: Any) -> None:

@@ -86,6 +86,8 @@ class Inputs:
     def _take(self, name: str, value: Any, model: nn.Module) -> Any:
         if not isinstance(value, Tensor):
             return value
+        if value.is_inference():
+            value = value.clone()  # autograd may have to save it
         if value.dim() == 0 or 0 in value.shape:
             raise InputError(
                 f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
@@ -100,7 +102,7 @@ class Inputs:
                 raise InputError(f"{name} holds NaN or infinity")
             leaf = value.detach().clone().requires_grad_()
             self._found[name] = _Explained(leaf, leaf.shape, tokens=False)
-            return leaf
+            return leaf.clone()  # the model may write into what it is given
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
                 raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")
@@ -111,19 +113,36 @@ class Inputs:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> Any:
         """Replace the output of the embedding of explained ids by a leaf."""
-        if not isinstance(out, Tensor) or not self.is_embedding(module):
+        name = self._embedded(module, args, kwargs, out)
+        if name is None:
             return out
+        leaf = out.detach().requires_grad_()
+        self._found[name] = _Explained(leaf, self._ids[name].shape, tokens=True)
+        return leaf.clone()  # the model may write into it
+
+    def on_count(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """The same for a forward that only counts operations: nothing is kept."""
+        if self._embedded(module, args, kwargs, out) is None:
+            return out
+        return out.detach().requires_grad_().clone()
+
+    def _embedded(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> str | None:
+        """The explained ids that ``module`` has just embedded, if it has."""
+        if not self._ids or not isinstance(out, Tensor) or not self.is_embedding(module):
+            return None
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
-            return out
+            return None
         for name, wanted in self._ids.items():
             if name in self._found or ids.numel() != wanted.numel():
                 continue
             if ids is wanted or torch.equal(ids.reshape(-1), wanted.reshape(-1).to(ids.device)):
-                leaf = out.detach().requires_grad_()
-                self._found[name] = _Explained(leaf, wanted.shape, tokens=True)
-                return leaf
-        return out
+                return name
+        return None
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""

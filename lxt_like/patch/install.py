@@ -44,6 +44,8 @@ class Scoped:
         self.patches: list[tuple[Patch, str, tuple[str, ...], bool]] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.patches:  # somebody kept model.forward beyond the patch
+            return self.original(*args, **kwargs)
         patch, path, types, watched = self.patches[-1]
         return patch.enter(self, path, types, watched, args, kwargs)
 
@@ -83,12 +85,19 @@ def refuse_unpatchable(modules: Modules) -> None:
                 f"{here} is a TorchScript module, whose operations cannot be intercepted; "
                 "patch the eager model it was made from"
             )
-        if type(module).__name__ == "OptimizedModule":
+        if type(module).__name__ == "OptimizedModule" or module._compiled_call_impl is not None:
             raise PatchError(
-                f"{here} is compiled by torch.compile; patch the original, model._orig_mod"
+                f"{here} is compiled by torch.compile; patch the model before compiling it, or the "
+                "original, model._orig_mod"
             )
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
+    for parameter in (p for _, m in modules for p in m._parameters.values() if p is not None):
+        if parameter.is_inference():
+            raise PatchError(
+                "a parameter was made under torch.inference_mode(), so autograd cannot "
+                "use the model; load it outside, or copy.deepcopy it outside"
+            )
 
 
 def _wanted(modules: Modules) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
@@ -151,11 +160,11 @@ def uninstall(patch: Patch) -> None:
     for key, scoped in list(_attributes.items()):
         scoped.patches = [p for p in scoped.patches if p[0] is not patch]
         if not scoped.patches:
-            scoped.take_back()
             del _attributes[key]
+            scoped.take_back()
     for identity, (parameter, flag, holders) in list(_frozen.items()):
         holders[:] = [p for p in holders if p is not patch]
         if not holders:
-            parameter.requires_grad_(flag)
             del _frozen[identity]
+            parameter.requires_grad_(flag)
     LOCK.notify_all()

@@ -28,6 +28,22 @@ class Watcher(Protocol):
     ) -> Any:
         """What the model goes on with instead of ``out``."""
 
+    def on_count(
+        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> Any:
+        """The same in a forward that only counts operations: nothing is kept."""
+
+
+class _Counting:
+    """A watcher during a counting forward."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watches, self.on_exit, self.on_count = (
+            watcher.watches,
+            watcher.on_count,
+            watcher.on_count,
+        )
+
 
 class Patch:
     """A model under a composite, until :meth:`restore`; also a context manager.
@@ -48,7 +64,7 @@ class Patch:
     ) -> None:
         self.model = model
         self.composite = composite
-        self.session = Session(composite, strict)
+        self.session = Session(composite, strict, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
         self.active = False
         self._check = check
@@ -78,6 +94,8 @@ class Patch:
                 self.active = False
 
     def __enter__(self) -> Patch:
+        if not self.active:
+            raise PatchError("this patch was restored already; make a new one with lxt.patch")
         return self
 
     def __exit__(
@@ -119,6 +137,7 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
+            session.trainable = any(p.requires_grad for p in self.model.parameters())
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
@@ -142,7 +161,14 @@ class Patch:
 
     def check(self, outputs: Iterable[Tensor]) -> None:
         """Strictness: every operation above ``outputs`` has a rule, or it is an error."""
-        for node in self.session.check(outputs):
+        nodes = self.session.check(outputs)
+        if nodes and self.composite.positional:
+            raise PatchError(
+                "reentrant gradient checkpointing runs its operations for the first time in the "
+                "backward, in another order, so 'first', 'last' and ranges mean nothing there; "
+                "use use_reentrant=False"
+            )
+        for node in nodes:
             # reentrant checkpointing keeps the function; what it recomputes needs its rules too
             node.run_function = self.recomputed(node.run_function, "", (), checked=True)
 
@@ -159,6 +185,15 @@ class Patch:
             if isinstance(function, _Recomputed)
             else _Recomputed(self, function, path, types, checked)
         )
+
+    def _resumed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` as a checkpoint that is just beginning is to call it in the backward."""
+        if isinstance(function, _Recomputed):
+            return function
+        path, types = self.session.stack[-1]
+        made = _Recomputed(self, function, path, types, checked=False)
+        made.counts = list(self.session.resolver.counts)
+        return made
 
     def _elsewhere(self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Another thread uses the model meanwhile: plain inference, never a mixture."""
@@ -179,7 +214,8 @@ class Patch:
                 "would write into past_key_values; run without a cache"
             )
         session, observer = self.session, self._observer
-        self.session, self._observer = Session(session.composite, counting=True), None
+        self.session = Session(session.composite, counting=True)
+        self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
                 self.session.stack.append(("", ()))
@@ -202,6 +238,7 @@ class _Recomputed:
     ) -> None:
         self.patch, self.function = patch, function
         self.path, self.types, self.checked = path, types, checked
+        self.counts: list[int] | None = None  # of operations before it, in execution order
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         patch = self.patch
@@ -210,7 +247,7 @@ class _Recomputed:
                 "gradient checkpointing recomputes the model in the backward, but the patch was "
                 "restored before it; call backward() inside the patch"
             )
-        with active(patch.session):
+        with active(patch.session), patch.session.resumed(self.counts):
             patch.session.stack.append((self.path, self.types))
             try:
                 out = self.function(*args, **kwargs)

@@ -101,6 +101,24 @@ SHAPES: dict[str, Shape] = {
 """f(0), f'(0) and a stable ratio for every activation known by name."""
 
 
+def _offset_ratio(offset: float, numerator: Unary, x: Tensor) -> Tensor:
+    return ratio(numerator(upcast(x)) - offset, upcast(x), 1.0).to(x.dtype)
+
+
+def clamp_shape(low: float | None, high: float | None) -> Shape:
+    """min(max(x, low), high); it is exactly constant beyond the bounds, so nothing cancels."""
+    inf = float("inf")
+    low, high = -inf if low is None else float(low), inf if high is None else float(high)
+    offset = min(max(0.0, low), high)
+    if not offset:
+        return Shape(0.0, 1.0)
+    return Shape(offset, 1.0, partial(_offset_ratio, offset, partial(_clamped, low, high)))
+
+
+def _clamped(low: float, high: float, x: Tensor) -> Tensor:
+    return x.clamp(min=low).clamp(max=high)
+
+
 def softplus_shape(beta: float = 1.0) -> Shape:
     """softplus(x) = log(1 + exp(beta x)) / beta."""
     return Shape(math.log(2.0) / beta, 0.5, partial(_softplus_ratio, beta))

@@ -36,6 +36,7 @@ CAUSES: dict[str, str] = {
     "epsilon": "absorbed by the stabilizer of the epsilon rule",
     "unassigned": "no input of the needed sign (alpha-beta, z+)",
     "cut": "input-dependent values that the model itself detached",
+    "masked": "held back by the masks that the caller of ``attribute`` gave",
     "rounding": "lost in a narrowing cast inside the model",
 }
 """Why relevance does not reach the inputs: the causes a ledger may name."""

@@ -164,7 +164,7 @@ class _GroupNorm(RuleFunction):
     ) -> Tensor:
         n, c = x.shape[:2]
         out, mean, rstd = torch.native_group_norm(
-            x.contiguous(), weight, bias, n, c, math.prod(x.shape[2:]), groups, eps
+            x, weight, bias, n, c, math.prod(x.shape[2:]), groups, eps
         )
         normed = None
         if weight is not None and ctx.needs_input_grad[2]:

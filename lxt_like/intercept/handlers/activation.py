@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...rules.activation import SHAPES, Activation, Identity, Shape, softplus_shape
+from ...rules.activation import SHAPES, Activation, Identity, Shape, clamp_shape, softplus_shape
 from ..registry import ENTRIES, Func, handles, in_place, register
 from ..session import Session
-from ..tags import Tag, put
+from ..tags import Tag, put, put_activation, replace
 from .common import argument, is_active
 from .product import multiply
 
@@ -33,24 +33,63 @@ def _shape(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shape:
 
 @handles("activation", *_NAMES, "softplus")
 def _activation(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    x = args[0] if args else kwargs["input"]
-    if not is_active(x):
+    if not is_active(args[0]):
         return func(*args, **kwargs)
-    kw = {k: v for k, v in kwargs.items() if k not in ("input", "inplace")}
-    if kwargs.get("inplace"):
-        result = _activation(session, func, (x.clone(), *args[1:]), kw)
-        return x.copy_(result)
     name = ENTRIES[func].name
+    role = "gate" if name in _GATES else "odd" if name in _ODD else "activation"
+    return _ruled(session, func, args, kwargs, _shape(name, args, kwargs), role)
+
+
+def _ruled(
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    shape: Shape,
+    role: str,
+) -> Tensor:
+    x: Tensor = args[0]
+    if kwargs.get("inplace"):
+        plain = {k: v for k, v in kwargs.items() if k != "inplace"}
+        result = _ruled(session, func, (x.clone(), *args[1:]), plain, shape, role)
+        x.copy_(result)
+        replace(x, Tag(role))
+        return x
     rule = session.rule("activation", func)
-    function = partial(_apply, func, args[1:], kw)
+    function = partial(_apply, func, args[1:], kwargs)
     if isinstance(rule, Identity):
-        out = rule.activation(function, _shape(name, args, kw), x, session.measure)
+        out = rule.activation(function, shape, x, session.measure)
     else:
         out = function(x)
         session.claim(out, func, (x,))
-    role = "gate" if name in _GATES else "odd" if name in _ODD else "activation"
-    put(out, Tag(role, Activation(x, function)))
+    put_activation(out, role, Activation(x, function))
     return out
+
+
+_CLAMPS = {
+    "clamp": ("min", "max"),
+    "clip": ("min", "max"),
+    "clamp_min": ("min",),
+    "clamp_max": ("max",),
+    "hardtanh": ("min_val", "max_val"),
+}
+
+
+@handles("activation", *_CLAMPS)
+def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Bounds that are numbers; bounds that are tensors have no rule."""
+    names = _CLAMPS[ENTRIES[func].name]
+    given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
+    bounds = [given.get(n) for n in names]
+    if not is_active(args[0]) or any(isinstance(b, Tensor) for b in bounds):
+        out = func(*args, **kwargs)
+        session.note(out, func)
+        return out
+    if names[0] == "min_val":
+        bounds = [-1.0 if bounds[0] is None else bounds[0], 1.0 if bounds[1] is None else bounds[1]]
+    low = None if names == ("max",) else bounds[0]
+    high = None if names == ("min",) else bounds[-1]
+    return _ruled(session, func, args, kwargs, clamp_shape(low, high), "activation")
 
 
 @handles("activation", "glu")
@@ -79,4 +118,6 @@ def _homogeneous(
 
 register("activation", ("relu_", "leaky_relu_"))
 for _name in ("sigmoid", "tanh", "silu", "elu", "celu", "selu", "hardswish", "mish", "exp", "erf"):
+    in_place(_name, f"{_name}_")
+for _name in ("clamp", "clamp_min", "clamp_max", "clip", "hardtanh"):
     in_place(_name, f"{_name}_")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...rules.base import Gradient, consumer
 from ...rules.bilinear import Uniform
 from ...rules.linear import Epsilon
 from ..registry import Func, handles
 from ..session import Session
-from ..tags import rank, tag
+from ..tags import is_weight, rank, tag
 from .common import is_active
 
 
@@ -96,7 +96,7 @@ def _product(
 ) -> Any:
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
-        parameter = [isinstance(t, nn.Parameter) for t in (a, b)]
+        parameter = [is_weight(t) for t in (a, b)]
         if not any(parameter):
             return pair(session, func, args, kwargs, at)
         return _times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
@@ -122,7 +122,7 @@ def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
 def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """bias + a @ b; beta and alpha scale the two."""
     added = args[0]
-    if is_active(added) and not isinstance(added, nn.Parameter):
+    if is_active(added) and not is_weight(added):
         # an activation is added: the sum passes it on, the product gets its rule
         return _product(session, func, args, kwargs, (1, 2))
     beta = kwargs.get("beta", 1)
@@ -138,7 +138,7 @@ def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = list(operands[0])
     args = (equation, *operands)
-    live = [i for i, t in enumerate(args) if is_active(t) and not isinstance(t, nn.Parameter)]
+    live = [i for i, t in enumerate(args) if is_active(t) and not is_weight(t)]
     if len(live) == 2:
         return pair(session, func, args, kwargs, (live[0], live[1]))
     if len(live) == 1:

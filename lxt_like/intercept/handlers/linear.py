@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...rules.base import Gradient
 from ...rules.linear import Epsilon
 from ..registry import Func, handles
 from ..session import Session
+from ..tags import is_weight
 from .bilinear import pair
 from .common import argument, is_active
 
@@ -29,7 +30,7 @@ def _call(
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
-    if is_active(weight) and not isinstance(weight, nn.Parameter) and is_active(x):
+    if is_active(weight) and not is_weight(weight) and is_active(x):
         return pair(session, func, args, kwargs)
     if not is_active(x):
         return func(*args, **kwargs)

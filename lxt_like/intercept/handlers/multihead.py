@@ -7,6 +7,7 @@ under the mode would recurse: its body is written here, over intercepted operati
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import torch
@@ -37,65 +38,111 @@ def _multi_head(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     batched = a["query"].dim() == 3
     q, k, v = a["query"], a["key"], a["value"]
     same = (q is k, k is v)
+    padding, mask = (_additive(a[n], q) for n in ("key_padding_mask", "attn_mask"))
+    hinted = a["is_causal"] and padding is None and not a["need_weights"]
+    if hinted:
+        mask = None  # as torch does: the hint stands for the mask
     if not batched:
-        q, k, v = (run(torch.unsqueeze, t, 1) for t in (q, k, v))
-    q, k, v = _project(session, a, q, k, v, same)
-    length, batch = q.shape[0], q.shape[1]
+        alone = {id(t): run(torch.unsqueeze, t, 1) for t in (q, k, v)}
+        q, k, v = (alone[id(t)] for t in (q, k, v))
+        padding = None if padding is None else padding.unsqueeze(0)
+    length, batch, _ = q.shape
     heads = a["num_heads"]
-    masks = [_additive(a["key_padding_mask"], q), _additive(a["attn_mask"], q)]
+    q, k, v = _project(session, a, q, k, v, same)
+    if mask is not None and mask.dim() == 2:
+        mask = mask.unsqueeze(0)
     if a["bias_k"] is not None:
         k = run(torch.cat, [k, a["bias_k"].repeat(1, batch, 1)])
         v = run(torch.cat, [v, a["bias_v"].repeat(1, batch, 1)])
-        masks = [_pad(m) for m in masks]
-    q, k, v = (_heads(session, t, batch, heads) for t in (q, k, v))
+        padding, mask = _pad(padding), _pad(mask)
+    q, k, v = (_heads(session, t, batch * heads) for t in (q, k, v))
     if a["add_zero_attn"]:
-        k, v = (run(torch.cat, [t, t.new_zeros(*t.shape[:2], 1, t.shape[3])], 2) for t in (k, v))
-        masks = [_pad(m) for m in masks]
-    mask = _merge(masks, batch, heads, length, k.shape[2])
+        k, v = (run(torch.cat, [t, t.new_zeros(t.shape[0], 1, t.shape[2])], 1) for t in (k, v))
+        padding, mask = _pad(padding), _pad(mask)
+    if padding is not None:
+        padding = padding.view(batch, 1, 1, -1).expand(-1, heads, -1, -1)
+        padding = padding.reshape(batch * heads, 1, -1)
+        mask = padding if mask is None else run(torch.add, mask, padding)
     p = a["dropout_p"] if a["training"] else 0.0
-    weights = None
     if a["need_weights"]:
-        scores = run(torch.matmul, run(torch.mul, q, q.shape[-1] ** -0.5), k.transpose(-2, -1))
-        if mask is not None:
-            scores = run(torch.add, scores, mask)
-        weights = run(F.softmax, scores, dim=-1)
-        out = run(torch.matmul, run(F.dropout, weights, p=p, training=p > 0), v)
+        out, weights = _explicit(session, q, k, v, mask, p, (batch, heads))
+        if a["average_attn_weights"]:
+            weights = weights.mean(1)
     else:
-        causal = a["is_causal"] and a["attn_mask"] is None
-        out = run(F.scaled_dot_product_attention, q, k, v, mask, p, causal)
-    out = run(torch.Tensor.permute, out, 2, 0, 1, 3)
+        q, k, v = (run(torch.Tensor.view, t, batch, heads, *t.shape[1:]) for t in (q, k, v))
+        if mask is not None:  # torch expands a mask of one for all
+            one = mask.shape[0] == 1
+            mask = mask.unsqueeze(0) if one else mask.view(batch, heads, -1, mask.shape[-1])
+        out = run(F.scaled_dot_product_attention, q, k, v, mask, p, hinted)
+        out, weights = run(torch.Tensor.permute, out, 2, 0, 1, 3), None
     out = run(torch.Tensor.reshape, out, length * batch, -1)
     out = run(F.linear, out, a["out_proj_weight"], a["out_proj_bias"])
     out = run(torch.Tensor.view, out, length, batch, -1)
-    if weights is not None and a["average_attn_weights"]:
-        weights = weights.mean(1)
     if not batched:
         out = run(torch.squeeze, out, 1)
         weights = None if weights is None else weights.squeeze(0)
     return out, weights
 
 
+def _explicit(
+    session: Session,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    p: float,
+    shape: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Attention step by step, for its weights: [tokens, batch * heads, dim], weights."""
+    run = session.run
+    q = run(torch.mul, q, math.sqrt(1.0 / q.shape[-1]))
+    k = run(torch.transpose, k, -2, -1)
+    scores = run(torch.bmm, q, k) if mask is None else run(torch.baddbmm, mask, q, k)
+    weights = run(F.softmax, scores, dim=-1)
+    if p > 0:
+        weights = run(F.dropout, weights, p=p)
+    out = run(torch.Tensor.view, run(torch.bmm, weights, v), *shape, *q.shape[1:])
+    if session.on_heads is not None:
+        session.on_heads(session.path, out)
+    out = run(torch.transpose, run(torch.flatten, out, 0, 1), 0, 1)
+    return out, weights.view(*shape, *weights.shape[1:])
+
+
 def _project(
     session: Session, a: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, same: tuple[bool, bool]
 ) -> list[Tensor]:
-    bias = a["in_proj_bias"]
-    biases = (None, None, None) if bias is None else bias.chunk(3)
+    """Queries, keys and values [tokens, batch, dim], in as many products as torch makes."""
+    bias, width = a["in_proj_bias"], q.shape[-1]
     if a["use_separate_proj_weight"]:
-        weights = tuple(a[f"{n}_proj_weight"] for n in "qkv")
-    elif same == (True, True):
-        out = session.run(F.linear, q, a["in_proj_weight"], bias)
-        return list(session.run(torch.chunk, out, 3, -1))
-    else:
-        weights = a["in_proj_weight"].chunk(3)
-    return [
-        session.run(F.linear, t, w, b) for t, w, b in zip((q, k, v), weights, biases, strict=True)
-    ]
+        weights = [a[f"{n}_proj_weight"] for n in "qkv"]
+        biases = [None] * 3 if bias is None else bias.chunk(3)
+        every = zip((q, k, v), weights, biases, strict=True)
+        return [session.run(F.linear, *given) for given in every]
+    # which of q, k, v are projected together
+    parts = [(q, 3)] if same == (True, True) else [(q, 1), (k, 2)] if same[1] else []
+    parts = parts or [(q, 1), (k, 1), (v, 1)]
+    sizes = [n * width for _, n in parts]
+    weights = a["in_proj_weight"].split(sizes)
+    biases = [None] * len(parts) if bias is None else bias.split(sizes)
+    out: list[Tensor] = []
+    for (t, n), w, b in zip(parts, weights, biases, strict=True):
+        out += _unpack(session, session.run(F.linear, t, w, b), n)
+    return out
 
 
-def _heads(session: Session, t: Tensor, batch: int, heads: int) -> Tensor:
-    """[tokens, batch, dim] -> [batch, heads, tokens, dim / heads]."""
-    t = session.run(torch.Tensor.reshape, t, t.shape[0], batch, heads, -1)
-    out: Tensor = session.run(torch.Tensor.permute, t, 1, 2, 0, 3)
+def _unpack(session: Session, t: Tensor, n: int) -> list[Tensor]:
+    """[..., n * dim] -> n contiguous tensors [..., dim]."""
+    if n == 1:
+        return [t]
+    t = session.run(torch.unflatten, t, -1, (n, -1))
+    t = session.run(torch.Tensor.contiguous, session.run(torch.movedim, t, -2, 0))
+    return list(session.run(torch.unbind, t))
+
+
+def _heads(session: Session, t: Tensor, rows: int) -> Tensor:
+    """[tokens, batch, dim] -> [batch * heads, tokens, dim / heads]."""
+    t = session.run(torch.Tensor.view, t, t.shape[0], rows, -1)
+    out: Tensor = session.run(torch.transpose, t, 0, 1)
     return out
 
 
@@ -107,16 +154,3 @@ def _additive(mask: Tensor | None, like: Tensor) -> Tensor | None:
 
 def _pad(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else F.pad(mask, (0, 1))
-
-
-def _merge(
-    masks: list[Tensor | None], batch: int, heads: int, length: int, source: int
-) -> Tensor | None:
-    """Padding [batch, source] and attention masks as one [batch, heads, length, source]."""
-    padding, mask = masks
-    if mask is not None and mask.dim() == 3:
-        mask = mask.view(batch, heads, length, source)
-    if padding is not None:
-        padding = padding.reshape(batch, 1, 1, source)
-        mask = padding if mask is None else mask + padding
-    return mask

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...rules.base import Gradient, scale_incoming
 from ...rules.bilinear import Uniform
 from ..registry import Func, handles, in_place
 from ..session import Session
-from ..tags import Tag, carry, put, rank, tag
+from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
 from .common import is_active
 
 
@@ -37,11 +37,7 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
         carry(b if weight == 0 else a, out)
         return out
     uniform = rule if isinstance(rule, Uniform) else Uniform()
-    sources = (
-        None if ta is None else ta.activation,
-        None if tb is None else tb.activation,
-    )
-    out = uniform.product(a, b, sources)
+    out = uniform.product(a, b, (recipe(a), recipe(b)))
     if ta is not None and tb is not None and min(ra, rb) > 1:
         put(out, Tag(ta.role))
     session.claim(out, func, (a, b))
@@ -54,7 +50,7 @@ def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         return func(*args, **kwargs)
     a, b = args[0], args[1]
     if is_active(a) and is_active(b):
-        if not (isinstance(a, nn.Parameter) or isinstance(b, nn.Parameter)):
+        if not (is_weight(a) or is_weight(b)):
             return multiply(session, func, a, b)
         out = func(*args, **kwargs)
         session.claim(out, func, (a, b))
@@ -72,11 +68,11 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     a, b = args[0], args[1]
     if func in _REVERSED:
         a, b = b, a
-    if not is_active(b) or isinstance(b, nn.Parameter):
+    if not is_active(b) or is_weight(b):
         out = func(*args, **kwargs)
         carry(a, out)
         return out
-    if not is_active(a) or isinstance(a, nn.Parameter):
+    if not is_active(a) or is_weight(a):
         out = func(*args, **kwargs)
         put(out, Tag("scale"))
         session.note(out, func)
@@ -115,7 +111,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     exponent = 2 if len(args) < 2 else args[1]
     if isinstance(exponent, Tensor) and exponent.numel() == 1 and not exponent.requires_grad:
         exponent = exponent.item()
-    if not is_active(x) or isinstance(x, nn.Parameter) or isinstance(exponent, Tensor):
+    if not is_active(x) or is_weight(x) or isinstance(exponent, Tensor):
         out = func(*args, **kwargs)
         session.note(out, func)
         return out

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import UnruledError
-from ..registry import Func, functions, handles, register
+from ..registry import Func, functions, handles, register, register_properties
 from ..session import Session
-from ..tags import Tag, carry, put, tag
+from ..tags import Tag, carry, put, replace, tag
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -23,7 +23,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-    requires_grad_ swapdims_ mT __get__
+    requires_grad_ swapdims_
 """.split()
 
 CASTS = "to type type_as float half bfloat16 double".split()
@@ -63,17 +63,33 @@ def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
 
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     out = func(*args, **kwargs)
-    for t, other in ((args[0], args[1]), (args[1], args[0])) if len(args) > 1 else ():
-        found = tag(t)
-        # 1 + tanh, 1 + erf: the gate of an activation written inline
-        if found is not None and found.role == "odd" and not isinstance(other, Tensor):
-            put(out, Tag("gate"))
-        elif found is not None and not (isinstance(other, Tensor) and other.requires_grad):
-            put(out, Tag(found.role))
+    put(out, _role_of_sum(args))
     return out
 
 
+def _add_in_place(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    role = _role_of_sum(args)
+    out = func(*args, **kwargs)
+    replace(out, role)
+    return out
+
+
+def _role_of_sum(args: tuple[Any, ...]) -> Tag | None:
+    """A weight plus a constant is a weight still; plus a signal it is none."""
+    for t, other in ((args[0], args[1]), (args[1], args[0])) if len(args) > 1 else ():
+        found = tag(t)
+        if found is None or (isinstance(other, Tensor) and other.requires_grad):
+            continue
+        # 1 + tanh, 1 + erf: the gate of an activation written inline
+        odd = found.role == "odd" and not isinstance(other, Tensor)
+        return Tag("gate" if odd else found.role)
+    return None
+
+
 register("move", _known(MOVES), _pass)
+register_properties("move", ("T", "mT", "H", "mH"), _pass)
 register("cast", CASTS, _pass)
 register("sum", _known([n for n in SUMS if not n.startswith(("scatter", "index_", "masked_f"))]))
 register(
@@ -82,6 +98,7 @@ register(
     _scatter,
 )
 register("add", _known(ADDITIONS), _add)
+register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
 
 
 @handles("dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
