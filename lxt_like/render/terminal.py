@@ -79,7 +79,7 @@ def to_terminal(
 def _scale() -> ColorScale:
     """The scale for the terminal's background, where the terminal tells (COLORFGBG)."""
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
-    if not background.isdigit():
+    if not background.isdecimal():
         return ANY
     return LIGHT if int(background) in (7, 15) else DARK
 

@@ -131,22 +131,35 @@ def _atoms(row: Sequence[Span], measure: Measure) -> Iterator[list[Piece]]:
     """Groups of pieces between two places where a line may break."""
     atom: list[Piece] = []
     after_wide = False
+    last = ""
     for span in row:
         for text, space, breaks in _runs(span.text):
             closing = text[0] in _CLOSING
             if atom and (breaks or (after_wide and not closing) or _is_space(atom[-1].text[0])):
                 yield atom
                 atom = []
-            atom.append(Piece(text, span.word, measure(text)))
+            atom.append(Piece(text, span.word, _advance(last, text, measure)))
+            last = text
             after_wide = not space and _is_wide(text)
     if atom:
         yield atom
 
 
 def _split(atom: list[Piece], measure: Measure) -> Iterator[Piece]:
+    last = ""
     for piece in atom:
         for cluster in clusters(piece.text):
-            yield Piece(cluster, piece.word, measure(cluster))
+            yield Piece(cluster, piece.word, _advance(last, cluster, measure))
+            last = cluster
+
+
+def _advance(last: str, text: str, measure: Measure) -> float:
+    """How much wider a line gets by ``text``: a word may be cut before a mark or selector that
+    changes the width of the character in front of it."""
+    if last and _extends(text[0]):
+        *_, base = clusters(last)
+        return measure(base + text) - measure(base)
+    return measure(text)
 
 
 def _merge(line: list[Piece]) -> list[Piece]:

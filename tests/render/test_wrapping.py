@@ -50,6 +50,13 @@ def test_no_break_space_does_not_break() -> None:
     assert lines("aa b\u00a0c", 5) == ["aa", "b\u00a0c"]
 
 
+def test_a_selector_cut_from_its_character_still_widens_it() -> None:
+    """U+FE0F makes a digit two columns wide, also where a word begins with it."""
+    spans = [Span("0000", None), Span("\ufe0ffil", 0)]
+    for row in wrap(spans, 7, cell_len):
+        assert cell_len("".join(piece.text for piece in row)) <= 7
+
+
 def test_clusters() -> None:
     family, flags, skin = "👩‍👩‍👧", "🇩🇪🇫🇷", "👍🏽"
     assert list(clusters("a" + family + "e\u0301" + flags + skin)) == [
