@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,25 +32,24 @@ def upcast(x: Tensor) -> Tensor:
 
 
 def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:
-    """``y / x`` with ``limit`` where x is 0; computed in float32 or better, returned in x's dtype.
+    """``y / x`` with ``limit`` where x is 0, computed and returned in float32 or better.
 
-    For ``y = f(x)`` with f(0) = 0 and f accurate near 0 nothing cancels.
+    For ``y = f(x)`` with f(0) = 0 and f accurate near 0 nothing cancels.  ``y`` may be overwritten
+    unless it is x.
     """
-    wide = upcast(x)
-    out = upcast(y) / wide
-    # 0 / 0 shows in the sum, which is one pass and no memory; there is hardly ever one
-    if not torch.isfinite(out.sum()):
-        out.masked_fill_(wide == 0, limit)
-    return out.to(x.dtype)
+    y, x = upcast(y), upcast(x)
+    keep = torch.is_grad_enabled() or y.data_ptr() == x.data_ptr()
+    out = y / x if keep else y.div_(x)
+    # 0 / 0 is the only NaN that finite values make; one pass, no mask
+    return out.nan_to_num_(nan=limit, posinf=math.inf, neginf=-math.inf)
 
 
 def is_finite(x: Tensor) -> bool:
     """Whether no element is NaN or infinite; one pass, no memory."""
     if x.is_complex():
         x = torch.view_as_real(x)
-    if x.dtype == torch.float64:
-        return bool(torch.isfinite(x).all())
-    return bool(torch.isfinite(x.sum(dtype=torch.float64)))
+    low, high = torch.aminmax(x)  # NaN wins in both
+    return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
 def inner(value: Tensor, grad: Tensor) -> float:

@@ -69,6 +69,7 @@ class Patch:
         self.active = False
         self._check = check
         self._observer = observer
+        self._parameters: list[nn.Parameter] = []
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -83,6 +84,9 @@ class Patch:
                     f"{timeout:g} s; restore it there first"
                 )
             install(modules, self, freeze)
+            self._parameters = [
+                p for _, module in modules for p in module._parameters.values() if p is not None
+            ]
             self.active = True
         return self
 
@@ -137,7 +141,7 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            session.trainable = any(p.requires_grad for p in self.model.parameters())
+            session.trainable = any(p.requires_grad for p in self._parameters)
         session.stack.append((path, types))
         try:
             if interceptor().session is session:

@@ -153,29 +153,24 @@ def _offset_share(offset: float, g: Tensor) -> dict[str, float]:
 
 
 class _Identity(RuleFunction):
-    """f(x) with gradient g (f(x) - f(0)) / x."""
+    """f(x) with gradient g (f(x) - f(0)) / x; saves x, as the plain gradient does."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Unary, shape: Shape) -> Tensor:
-        y = function(x)
-        if shape.ratio is None:
-            # dividing by x is cheaper than evaluating f again in the backward
-            ctx.save_for_backward(ratio(y, x, shape.slope))
-        else:
-            ctx.save_for_backward(x)
-        ctx.ratio = shape.ratio
-        return y
+        ctx.save_for_backward(x)
+        ctx.function, ctx.shape = function, shape
+        return function(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        (saved,) = ctx.saved_tensors
-        if ctx.ratio is None:
-            return g * saved, None, None
-        return (
-            ctx.ratio(saved).mul_(g) if not torch.is_grad_enabled() else (ctx.ratio(saved) * g),
-            None,
-            None,
-        )
+        (x,) = ctx.saved_tensors
+        shape = ctx.shape
+        if shape.ratio is not None:
+            factor = shape.ratio(x)
+        else:
+            wide = upcast(x)
+            factor = ratio(ctx.function(wide), wide, shape.slope).to(x.dtype)
+        return (g * factor if torch.is_grad_enabled() else factor.mul_(g)), None, None
 
 
 def quick_gelu(x: Tensor) -> Tensor:
