@@ -176,6 +176,7 @@ class _Run:
         patch = Patch(self.model, self.composite, self.strict, check=False, observer=self.observer)
         patch.session.measure = self.measure
         patch.session.steps = steps
+        patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None
         return patch.install(timeout=600.0)
 

@@ -43,6 +43,7 @@ class Session:
 
     ``trainable``: parameters require grad, so what is computed from them does, too.
     ``counting``: only execution order matters, every operation gets the plain gradient.
+    ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
     ``on_checkpoint`` wraps what a gradient checkpoint recomputes.
@@ -52,6 +53,7 @@ class Session:
     strict: bool = True
     trainable: bool = False
     counting: bool = False
+    fuse: bool = False
     totals: tuple[int, ...] | None = None
     measure: Measure | None = None
     steps: list[Step] | None = None

@@ -29,13 +29,26 @@ class Shape:
     slope: float
     ratio: Unary | None = None
 
+    def factor(self, function: Unary) -> Unary:
+        """x -> (f(x) - f(0)) / x, a fresh tensor in x's dtype."""
+        return self.ratio or partial(_own_quotient, function, self.slope)
+
 
 @dataclass(frozen=True)
 class Activation:
-    """How an activation's output came about: ``function(x)``."""
+    """How an activation's output came about: ``function(x)``.
+
+    ``factor``: x -> function(x) / x, if the identity rule is in force and function(0) = 0.
+    """
 
     x: Tensor
     function: Unary
+    factor: Unary | None = None
+
+
+def _own_quotient(function: Unary, slope: float, x: Tensor) -> Tensor:
+    wide = upcast(x)
+    return ratio(function(wide), wide, slope).to(x.dtype)
 
 
 def _quotient(numerator: Unary, limit: float, x: Tensor) -> Tensor:
@@ -142,7 +155,7 @@ class Identity(Rule):
         self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
     ) -> Tensor:
         """``function(x)`` under this rule."""
-        out: Tensor = _Identity.apply(x, function, shape)
+        out: Tensor = _Identity.apply(x, function, shape.factor(function))
         if book is not None and shape.offset:
             book.declare(out, partial(_offset_share, shape.offset))
         return out
@@ -156,20 +169,15 @@ class _Identity(RuleFunction):
     """f(x) with gradient g (f(x) - f(0)) / x; saves x, as the plain gradient does."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Unary, shape: Shape) -> Tensor:
+    def forward(ctx: Any, x: Tensor, function: Unary, factor: Unary) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.function, ctx.shape = function, shape
+        ctx.factor = factor
         return function(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        shape = ctx.shape
-        if shape.ratio is not None:
-            factor = shape.ratio(x)
-        else:
-            wide = upcast(x)
-            factor = ratio(ctx.function(wide), wide, shape.slope).to(x.dtype)
+        factor = ctx.factor(x)
         return (g * factor if torch.is_grad_enabled() else factor.mul_(g)), None, None
 
 

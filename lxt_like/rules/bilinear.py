@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..numerics import sum_to
-from .activation import Activation
+from .activation import Activation, Unary
 from .base import Rule, RuleFunction, scale_incoming
 
 BinaryOp = Callable[[Tensor, Tensor], Tensor]
@@ -39,9 +40,17 @@ class Uniform(Rule):
         return scale_incoming(op(a, b), 0.5)
 
     def product(
-        self, a: Tensor, b: Tensor, sources: tuple[Activation | None, Activation | None]
+        self,
+        a: Tensor,
+        b: Tensor,
+        sources: tuple[Activation | None, Activation | None],
+        fuse: bool = False,
     ) -> Tensor:
-        """``a * b``, half to each; ``sources`` say how to recompute a factor from its input."""
+        """``a * b``, half to each; ``sources`` say how to recompute a factor from its input.
+
+        ``fuse``: an activation and the product are one step of the backward, so that nothing
+        arrives at the activation's output itself.
+        """
         if a.shape != b.shape or a.dtype != b.dtype:
             return scale_incoming(a * b, 0.5)
         source, at = (sources[0], 0) if sources[0] is not None else (sources[1], 1)
@@ -49,6 +58,8 @@ class Uniform(Rule):
             return _HalfProduct.apply(a, b)
         if at == 1:
             a, b = b, a
+        if fuse and source.factor is not None:
+            return _FusedGate.apply(source.x, b, a.detach(), source.factor)
         return _GatedProduct.apply(a, b, source.x, source)
 
 
@@ -104,3 +115,27 @@ class _GatedProduct(RuleFunction):
         x, b = ctx.saved_tensors
         half = g * 0.5
         return half * b, half.mul_(ctx.f(x)), None, None
+
+
+class _FusedGate(RuleFunction):
+    """a * b with a = f(x) of equal shapes, half to b and half through f to x: one step.
+
+    With r = f(x) / x both gradients share g r / 2: x gets b times it, b gets x times it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, b: Tensor, a: Tensor, factor: Unary) -> Tensor:
+        ctx.save_for_backward(x, b)
+        ctx.factor = factor
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, b = ctx.saved_tensors
+        shared = ctx.factor(x)
+        if torch.is_grad_enabled():
+            shared = shared * g * 0.5
+            return shared * b, shared * x, None, None
+        shared.mul_(g).mul_(0.5)
+        at_b = shared * x
+        return shared.mul_(b), at_b, None, None

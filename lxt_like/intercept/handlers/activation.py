@@ -62,7 +62,8 @@ def _ruled(
     else:
         out = function(x)
         session.claim(out, func, (x,))
-    put_activation(out, role, Activation(x, function))
+    ruled = isinstance(rule, Identity) and not shape.offset
+    put_activation(out, role, Activation(x, function, shape.factor(function) if ruled else None))
     return out
 
 

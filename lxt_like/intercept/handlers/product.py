@@ -37,7 +37,7 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
         carry(b if weight == 0 else a, out)
         return out
     uniform = rule if isinstance(rule, Uniform) else Uniform()
-    out = uniform.product(a, b, (recipe(a), recipe(b)))
+    out = uniform.product(a, b, (recipe(a), recipe(b)), session.fuse)
     if ta is not None and tb is not None and min(ra, rb) > 1:
         put(out, Tag(ta.role))
     session.claim(out, func, (a, b))
