@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 
 from ..numerics import inner, upcast
 from .base import Book, Rule, RuleFunction
@@ -160,8 +161,17 @@ class _GroupNorm(RuleFunction):
         eps: float,
     ) -> Tensor:
         n, c = x.shape[:2]
+        # as F.group_norm lays out its input, so that the same kernel runs
+        layout = suggest_memory_format(x) if x.is_cpu else torch.contiguous_format
         out, mean, rstd = torch.native_group_norm(
-            x, weight, bias, n, c, math.prod(x.shape[2:]), groups, eps
+            x.contiguous(memory_format=layout),
+            weight,
+            bias,
+            n,
+            c,
+            math.prod(x.shape[2:]),
+            groups,
+            eps,
         )
         normed = None
         if weight is not None and ctx.needs_input_grad[2]:
