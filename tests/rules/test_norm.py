@@ -83,6 +83,14 @@ def test_group_norm_of_other_layouts_runs_the_same_kernel(layout: Any) -> None:
     assert torch.equal(RULE.group_norm(x, 2, w, b), F.group_norm(x, 2, w, b))
 
 
+def test_instance_norm_is_group_norm_of_single_channels() -> None:
+    x, w, b = random(2, 4, 3, 2).requires_grad_(), random(4, seed=1), random(4, seed=2)
+    books = Books()
+    out = RULE.instance_norm(x, w, b, 1e-5, books)
+    want = oracle.group_norm(x, 4, w, b, relevance(out))
+    check(out, x, want, F.instance_norm(x, weight=w, bias=b), books)
+
+
 @pytest.mark.parametrize("norm", ["layer_norm", "rms_norm", "group_norm"])
 def test_parameter_gradients_are_the_plain_ones(norm: str) -> None:
     x = random(3, 4, 6, dtype=torch.float64).requires_grad_()
