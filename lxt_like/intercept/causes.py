@@ -84,6 +84,13 @@ def _filled_share(value: float, where: Tensor, g: Tensor) -> dict[str, float]:
     return {"constant": value * float(kept.double().sum())}
 
 
+def _set_share(value: float, index: Any, g: Tensor) -> dict[str, float]:
+    """x[index] = value."""
+    written = torch.zeros_like(g, dtype=torch.bool)
+    written[index] = True
+    return _filled_share(value, written, g)
+
+
 _SIGN = {"add": 1.0, "__radd__": 1.0, "sub": -1.0, "subtract": -1.0, "rsub": 1.0, "__rsub__": 1.0}
 
 
@@ -107,6 +114,10 @@ def scalar_shares(
         return [partial(_scalar_share, sign * float(number))]
     if name == "masked_fill" and len(args) > 2 and isinstance(args[2], (int, float)):
         return [partial(_filled_share, float(args[2]), args[1].detach())]
+    if name == "set_item" and isinstance(args[2], (int, float)):
+        return [partial(_set_share, float(args[2]), args[1])]
+    if name == "filled" and (len(args) < 2 or isinstance(args[1], (int, float))):
+        return [partial(_scalar_share, float(args[1]) if len(args) > 1 else 0.0)]
     if name == "where" and len(args) > 2:
         out: list[Declaration] = []
         condition = args[0].detach()
@@ -144,6 +155,11 @@ def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
     return y
 
 
+def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:
+    """What ``x.fill_(value)`` leaves in x, as a new tensor that is no part of x's relevance."""
+    return x.masked_fill(torch.ones((), dtype=torch.bool, device=x.device), value)
+
+
 def overwritten(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     """What ``x.copy_(source)`` leaves in x, as a new tensor."""
     return source.to(x.dtype).expand(x.shape).clone()
@@ -161,7 +177,9 @@ def out_of_place(
         return set_item, rest, kwargs
     if name == "copy_":
         return overwritten, rest, kwargs
-    if name in ("zero_", "fill_", "normal_", "uniform_", "set_", "resize_"):
+    if name in ("zero_", "fill_"):
+        return filled, rest, kwargs
+    if name in ("normal_", "uniform_", "set_", "resize_"):
         return None, rest, kwargs
     plain = _DUNDER.get(name, name.rstrip("_"))
     for space in (torch.Tensor, torch, torch.nn.functional):

@@ -42,7 +42,7 @@ LINEAR = frozenset(
     Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode Prelu
+    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode
     """.split()
 )
 
@@ -51,7 +51,7 @@ ONE_OPERAND = frozenset(
     """
     Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
     ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
-    Bilinear
+    Bilinear PreluKernel
     """.split()
 )
 _NUMERATOR = frozenset({"Div"})

@@ -115,7 +115,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def _offset_ratio(offset: float, numerator: Unary, x: Tensor) -> Tensor:
-    return ratio(numerator(upcast(x)) - offset, upcast(x), 1.0).to(x.dtype)
+    return ratio(numerator(upcast(x)) - offset, upcast(x), 0.0).to(x.dtype)
 
 
 def clamp_shape(low: float | None, high: float | None) -> Shape:
@@ -125,7 +125,7 @@ def clamp_shape(low: float | None, high: float | None) -> Shape:
     offset = min(max(0.0, low), high)
     if not offset:
         return Shape(0.0, 1.0)
-    return Shape(offset, 1.0, partial(_offset_ratio, offset, partial(_clamped, low, high)))
+    return Shape(offset, 0.0, partial(_offset_ratio, offset, partial(_clamped, low, high)))
 
 
 def _clamped(low: float, high: float, x: Tensor) -> Tensor:

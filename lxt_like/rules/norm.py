@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 
 from ..numerics import inner, upcast
 from .base import Book, Rule, RuleFunction
@@ -62,16 +63,29 @@ class ConstantScale(Rule):
         eps: float = 1e-5,
         book: Book | None = None,
     ) -> Tensor:
-        """``F.group_norm`` under this rule; instance norm is groups = channels."""
+        """``F.group_norm`` under this rule."""
         out: Tensor = _GroupNorm.apply(x, groups, weight, bias, eps)
-        if bias is not None:
-            bias = bias.reshape(-1, *([1] * (x.dim() - 2)))
-        _declare_beta(out, bias, book)
+        _declare_beta(out, bias, book, x.dim() - 2)
+        return out
+
+    def instance_norm(
+        self,
+        x: Tensor,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+        book: Book | None = None,
+    ) -> Tensor:
+        """``F.instance_norm`` with the statistics of each instance, under this rule."""
+        out: Tensor = _InstanceNorm.apply(x, x.shape[1], weight, bias, eps)
+        _declare_beta(out, bias, book, x.dim() - 2)
         return out
 
 
-def _declare_beta(out: Tensor, bias: Tensor | None, book: Book | None) -> None:
+def _declare_beta(out: Tensor, bias: Tensor | None, book: Book | None, space: int = 0) -> None:
+    """``space``: how many dimensions follow that of the bias."""
     if book is not None and bias is not None:
+        bias = bias.reshape(*bias.shape, *([1] * space))
         book.declare(out, _BetaShare(bias.detach()))
 
 
@@ -163,9 +177,11 @@ class _GroupNorm(RuleFunction):
         eps: float,
     ) -> Tensor:
         n, c = x.shape[:2]
-        out, mean, rstd = torch.native_group_norm(
-            x, weight, bias, n, c, math.prod(x.shape[2:]), groups, eps
-        )
+        # as F.group_norm lays out its input, so that the same kernel runs
+        layout = suggest_memory_format(x) if x.is_cpu else torch.contiguous_format
+        laid = x.contiguous(memory_format=layout)
+        size = math.prod(x.shape[2:])
+        out, mean, rstd = torch.native_group_norm(laid, weight, bias, n, c, size, groups, eps)
         normed = None
         if weight is not None and ctx.needs_input_grad[2]:
             grouped = x.reshape(n, groups, -1)
@@ -184,3 +200,26 @@ class _GroupNorm(RuleFunction):
         g = g.reshape(shape[0], ctx.groups, -1)
         gx = (g - g.mean(-1, keepdim=True)) * rstd[..., None]
         return gx.reshape(shape).to(ctx.dtype), None, gw, gb, None
+
+
+class _InstanceNorm(_GroupNorm):
+    """F.instance_norm forward, another kernel than group norm's; the same backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        groups: int,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> Tensor:
+        grouped = upcast(x).reshape(*x.shape[:2], -1)
+        var, mean = torch.var_mean(grouped, -1, correction=0, keepdim=True)
+        rstd = torch.rsqrt(var + eps)
+        normed = None
+        if weight is not None and ctx.needs_input_grad[2]:
+            normed = ((grouped - mean) * rstd).reshape(x.shape)
+        ctx.save_for_backward(weight, rstd.squeeze(-1), normed)
+        ctx.groups, ctx.dtype = groups, x.dtype
+        return F.instance_norm(x, weight=weight, bias=bias, eps=eps)

@@ -37,14 +37,13 @@ def _multi_head(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     run = session.run
     batched = a["query"].dim() == 3
     q, k, v = a["query"], a["key"], a["value"]
-    same = (q is k, k is v)
+    same = (q is k and batched, k is v and batched)  # torch: three views of one sample
     padding, mask = (_additive(a[n], q) for n in ("key_padding_mask", "attn_mask"))
     hinted = a["is_causal"] and padding is None and not a["need_weights"]
     if hinted:
         mask = None  # as torch does: the hint stands for the mask
     if not batched:
-        alone = {id(t): run(torch.unsqueeze, t, 1) for t in (q, k, v)}
-        q, k, v = (alone[id(t)] for t in (q, k, v))
+        q, k, v = (run(torch.unsqueeze, t, 1) for t in (q, k, v))
         padding = None if padding is None else padding.unsqueeze(0)
     length, batch, _ = q.shape
     heads = a["num_heads"]

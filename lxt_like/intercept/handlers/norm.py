@@ -100,7 +100,7 @@ def _instance_norm(
     if rule is None:
         return _plain(session, func, args, kwargs, x)
     weight, bias, eps = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
-    return rule.group_norm(x, x.shape[1], weight, bias, eps, session.measure)
+    return rule.instance_norm(x, weight, bias, eps, session.measure)
 
 
 @handles("norm", "batch_norm")

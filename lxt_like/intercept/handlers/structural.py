@@ -30,12 +30,13 @@ CASTS = "to type type_as float half bfloat16 double".split()
 """Casts: a narrowing one loses rounding."""
 
 SUMS = """
-    sum mean cumsum cat concat concatenate stack hstack vstack dstack column_stack nansum
+    sum mean cumsum nansum
     index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill
     select_scatter slice_scatter diagonal_scatter block_diag
 """.split()
 """Linear in all their tensor operands together."""
 
+JOINS = "cat concat concatenate stack hstack vstack dstack column_stack".split()
 ADDITIONS = "add sub subtract rsub __radd__ __rsub__".split()
 
 
@@ -58,6 +59,16 @@ def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
         if isinstance(t, Tensor) and tag(t) is not None:
             carry(t, out)
             break
+    return out
+
+
+def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Weights joined to weights are weights."""
+    out = func(*args, **kwargs)
+    tensors = args[0] if args else kwargs.get("tensors", ())
+    roles = {None if (found := tag(t)) is None else found.role for t in tensors}
+    if len(roles) == 1 and (role := roles.pop()) is not None:
+        put(out, Tag(role))
     return out
 
 
@@ -97,14 +108,19 @@ register(
     _known([n for n in SUMS if n.startswith(("scatter", "index_", "masked_f"))]),
     _scatter,
 )
+register("sum", JOINS, _join)
 register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
 
 
-@handles("dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
+DROPOUTS = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout".split()
+DROPOUTS += "feature_alpha_dropout dropout_ alpha_dropout_ feature_dropout_".split()
+
+
+@handles("dropout", *DROPOUTS, "feature_alpha_dropout_", "native_dropout")
 def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Identity in eval mode; in training mode the explanation would be random."""
-    training = argument(args, kwargs, 2, "training", True)
+    training = argument(args, kwargs, 2, "training", kwargs.get("train", True))
     if training and argument(args, kwargs, 1, "p", 0.5) > 0 and args[0].requires_grad:
         message = (
             f"dropout in {session.path or 'the model'} is active (training mode): each explanation "
