@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
-from .errors import InputError, NumericalError
+from .errors import InputError, NumericalError, UnruledError
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
@@ -77,8 +77,17 @@ def attribute(
         UnruledError: for an operation without a rule (strict).
         NumericalError: for NaN or infinity in the score or the relevance.
     """
-    run = _Run(model, inputs, composite, strict, layers, masks, Measure() if ledger else None)
-    return run.attribute(target)
+    if ledger or not strict:
+        measure = Measure() if ledger else None
+        return _Run(model, inputs, composite, strict, layers, masks, measure).attribute(target)
+    run = _Run(model, inputs, composite, strict, layers, masks, None, lean=True)
+    try:
+        return run.attribute(target)
+    except UnruledError:
+        if not run.lean:
+            raise
+    # once more, with every module saying when it runs, so that the message can name it
+    return _Run(model, inputs, composite, strict, layers, masks, None).attribute(target)
 
 
 def audit(
@@ -130,9 +139,11 @@ class _Run:
         layers: Sequence[str] | None,
         masks: Mapping[str, Tensor] | None,
         measure: Measure | None,
+        lean: bool = False,
     ) -> None:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
+        self.lean = lean and self.composite.by_kind
         with torch.inference_mode(False), torch.enable_grad():
             self.inputs = Inputs(self.model, inputs)
         self.strict = strict
@@ -173,7 +184,14 @@ class _Run:
         )
 
     def _patched(self, steps: list[Step] | None = None) -> Patch:
-        patch = Patch(self.model, self.composite, self.strict, check=False, observer=self.observer)
+        patch = Patch(
+            self.model,
+            self.composite,
+            self.strict,
+            check=False,
+            observer=self.observer,
+            lean=self.lean,
+        )
         patch.session.measure = self.measure
         patch.session.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)

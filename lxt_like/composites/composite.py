@@ -147,6 +147,13 @@ class Composite:
         return any(a.where is not None for a in self.assignments)
 
     @property
+    def by_kind(self) -> bool:
+        """Whether the kind of an operation alone decides its rule."""
+        return all(
+            a.module is None and a.name is None and a.where is None for a in self.assignments
+        )
+
+    @property
     def needs_total(self) -> bool:
         """Whether an assignment counts from the last operation."""
         return any(a.needs_total for a in self.assignments)
@@ -169,9 +176,7 @@ class Resolver:
         self.totals = totals
         self.counts = [0] * len(composite.assignments)
         self._positional = composite.positional
-        self.by_kind = not self._positional and all(
-            a.module is None and a.name is None for a in composite.assignments
-        )
+        self.by_kind = composite.by_kind
         self._cache: dict[Hashable, Rule | None] = {}
 
     def rule(self, kind: str, path: str, types: tuple[str, ...] = ()) -> Rule | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lxt_like.errors import ModelError
+from ..errors import ModelError
 
 _FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -14,7 +14,7 @@ _REVIEWS = (
     "Not bad at all: I enjoyed every minute of it.",
     "The photography is gorgeous, but the story is a tedious mess.",
     "It starts slowly, but the final hour is deeply moving.",
-    "I wanted to love this movie, and I couldn't wait for it to end.",
+    "I really wanted to like this movie, but it isn't funny.",
 )
 
 

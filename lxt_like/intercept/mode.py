@@ -16,6 +16,8 @@ from .registry import ENTRIES, Func, positional
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
 
+saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
+
 
 class Interceptor(TorchFunctionMode):
     """Gives each torch function its rule, for the session of the running model.
@@ -39,7 +41,7 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if session is None:
             return func(*args, **kwargs)
-        if session.on_checkpoint is not None:
+        if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
         if kwargs:
             args, kwargs = positional(func, args, kwargs)

@@ -25,6 +25,7 @@ _MISSING = object()
 LOCK = threading.Condition()
 """Guards the tables below; signalled when a patch goes."""
 
+_holding: dict[Patch, frozenset[int]] = {}  # patch -> ids of all the modules it is about
 _attributes: dict[tuple[int, str], Scoped] = {}
 _frozen: dict[int, list[Any]] = {}  # id(parameter) -> [parameter, its flag, patches holding it]
 
@@ -100,9 +101,14 @@ def refuse_unpatchable(modules: Modules) -> None:
             )
 
 
-def _wanted(modules: Modules) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
+def _wanted(modules: Modules, patch: Patch) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
+    """What to scope: every module, or for a lean patch those that something depends on."""
     for path, module in modules:
-        if type(module).forward is not nn.Module.forward or "forward" in module.__dict__:
+        if patch.lean and path and not patch.watches(path, module):
+            needed = (id(module), "forward") in _attributes  # an outer patch must not apply
+        else:
+            needed = type(module).forward is not nn.Module.forward or "forward" in module.__dict__
+        if needed:
             yield path, module, "forward", Scoped
         if "_gradient_checkpointing_func" in module.__dict__:
             yield path, module, "_gradient_checkpointing_func", ScopedCheckpoint
@@ -110,21 +116,17 @@ def _wanted(modules: Modules) -> Iterator[tuple[str, nn.Module, str, type[Scoped
 
 def busy(modules: Modules, patch: Patch) -> Patch | None:
     """A patch of another thread that holds one of ``modules``, if there is one."""
-    if not _attributes:
-        return None
-    for _, module in modules:
-        scoped = _attributes.get((id(module), "forward"))
-        if scoped is not None:
-            for other, *_ in scoped.patches:
-                if other.owner != patch.owner:
-                    return other
+    for other, held in _holding.items():
+        if other.owner != patch.owner and any(id(module) in held for _, module in modules):
+            return other
     return None
 
 
 def install(modules: Modules, patch: Patch, freeze: bool) -> None:
     """Put ``patch`` on every module; all or nothing.  The caller holds LOCK."""
+    _holding[patch] = frozenset(id(module) for _, module in modules)
     try:
-        for path, module, attribute, cls in _wanted(modules):
+        for path, module, attribute, cls in _wanted(modules, patch):
             key = (id(module), attribute)
             scoped = _attributes.get(key)
             if scoped is None:
@@ -157,6 +159,7 @@ def _parameters(modules: Modules) -> list[nn.Parameter]:
 
 def uninstall(patch: Patch) -> None:
     """Take ``patch`` off wherever it is.  The caller holds LOCK."""
+    _holding.pop(patch, None)
     for key, scoped in list(_attributes.items()):
         scoped.patches = [p for p in scoped.patches if p[0] is not patch]
         if not scoped.patches:

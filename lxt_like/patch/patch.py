@@ -52,6 +52,8 @@ class Patch:
         model: the patched module; the same object as before.
         composite: the rules in force.
         session: what the handlers see (for the library's own use).
+        lean: only the model itself and watched modules say when they run; enough where neither
+            rules nor messages depend on module names.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Patch:
         strict: bool = True,
         check: bool = True,
         observer: Watcher | None = None,
+        lean: bool = False,
     ) -> None:
         self.model = model
+        self.lean = lean
         self.composite = composite
         self.session = Session(composite, strict, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
@@ -153,7 +157,7 @@ class Patch:
             session.stack.pop()
         if recomputing:
             return out
-        if type(out) is Tensor:
+        if not self.lean and type(out) is Tensor:
             with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
                 session.note_module(out, path)
         if watched and self._observer is not None:

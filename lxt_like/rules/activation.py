@@ -22,12 +22,14 @@ Unary = Callable[[Tensor], Tensor]
 class Shape:
     """What the identity rule needs of f: f(0), the slope at 0, and a stable (f(x) - f(0)) / x.
 
-    ``ratio`` is None where f(0) = 0 and the quotient f(x) / x does not cancel.
+    ``ratio`` is None where f(0) = 0 and the quotient f(x) / x does not cancel.  ``early``: the
+    plain gradient does not need x, so a model may overwrite it after f: the ratio is kept instead.
     """
 
     offset: float
     slope: float
     ratio: Unary | None = None
+    early: bool = False
 
     def factor(self, function: Unary) -> Unary:
         """x -> (f(x) - f(0)) / x, a fresh tensor in x's dtype."""
@@ -92,7 +94,7 @@ SHAPES: dict[str, Shape] = {
     "gelu": Shape(0.0, 0.5),
     "silu": Shape(0.0, 0.5, torch.sigmoid),
     "mish": Shape(0.0, 0.6),
-    "tanh": Shape(0.0, 1.0),
+    "tanh": Shape(0.0, 1.0, early=True),
     "erf": Shape(0.0, 2 / math.sqrt(math.pi)),
     "sin": Shape(0.0, 1.0),
     "elu": Shape(0.0, 1.0),
@@ -105,10 +107,10 @@ SHAPES: dict[str, Shape] = {
     "hardswish": Shape(0.0, 0.5),
     "log1p": Shape(0.0, 1.0),
     "expm1": Shape(0.0, 1.0),
-    "sigmoid": Shape(0.5, 0.25, _sigmoid_ratio),
+    "sigmoid": Shape(0.5, 0.25, _sigmoid_ratio, early=True),
     "hardsigmoid": Shape(0.5, 1 / 6, _hardsigmoid_ratio),
     "logsigmoid": Shape(-math.log(2.0), 0.5, _logsigmoid_ratio),
-    "exp": Shape(1.0, 1.0, partial(_quotient, torch.expm1, 1.0)),
+    "exp": Shape(1.0, 1.0, partial(_quotient, torch.expm1, 1.0), early=True),
     "cos": Shape(1.0, 0.0, _cos_ratio),
 }
 """f(0), f'(0) and a stable ratio for every activation known by name."""
@@ -155,7 +157,7 @@ class Identity(Rule):
         self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
     ) -> Tensor:
         """``function(x)`` under this rule."""
-        out: Tensor = _Identity.apply(x, function, shape.factor(function))
+        out: Tensor = _Identity.apply(x, function, shape.factor(function), shape.early)
         if book is not None and shape.offset:
             book.declare(out, partial(_offset_share, shape.offset))
         return out
@@ -169,16 +171,17 @@ class _Identity(RuleFunction):
     """f(x) with gradient g (f(x) - f(0)) / x; saves x, as the plain gradient does."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Unary, factor: Unary) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.factor = factor
+    def forward(ctx: Any, x: Tensor, function: Unary, factor: Unary, early: bool) -> Tensor:
+        ctx.save_for_backward(factor(x) if early else x)
+        ctx.factor = None if early else factor
         return function(x)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        factor = ctx.factor(x)
-        return (g * factor if torch.is_grad_enabled() else factor.mul_(g)), None, None
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+        (saved,) = ctx.saved_tensors
+        fresh = ctx.factor is not None and not torch.is_grad_enabled()
+        factor = saved if ctx.factor is None else ctx.factor(saved)
+        return (factor.mul_(g) if fresh else g * factor), None, None, None
 
 
 def quick_gelu(x: Tensor) -> Tensor:
