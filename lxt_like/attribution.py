@@ -60,7 +60,7 @@ def attribute(
     """Relevance of ``inputs`` for ``target``, by one forward and one backward.
 
     Args:
-        model: a ``torch.nn.Module`` or a transformers pipeline.
+        model: a ``torch.nn.Module``, a transformers pipeline, a local folder or a hub id.
         inputs: a tensor (the first positional argument) or a mapping of keyword arguments.
             Integer ``input_ids`` are explained at the output of the input embedding, float
             tensors (``pixel_values``, ``inputs_embeds``, features) directly.

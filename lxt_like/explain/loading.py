@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
+from ..patch.hub import guarded, is_local, load_model
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 _NO_VOCABULARY = 3  # pieces beside special tokens; T5 and DeBERTa make up one or two
 _TASKS = ("text-classification", "sentiment-analysis")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +94,15 @@ def input_device(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def is_local(name: str) -> bool:
-    """Whether ``name`` means a folder rather than a hub id, whether or not it exists.
-
-    An existing path, one that starts like a path or has more than one separator, and
-    ``folder/name`` where ``folder`` exists here.
-    """
-    path = Path(name).expanduser()
-    if path.exists() or path.is_absolute() or not _HUB_ID.fullmatch(name):
-        return True
-    return "/" in name and path.parent.is_dir()
-
-
 def _from_name(
     name: str, tokenizer: object, device: str | torch.device | None, trust_remote_code: bool
 ) -> TextModel:
-    local = is_local(name)
-    if local:
-        name = _folder(name)
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    options = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    config = _guarded(name, lambda: AutoConfig.from_pretrained(name, **options))
-    _require_head(name, config, trust_remote_code)
-    model, info = _guarded(
+    model = load_model(
         name,
-        lambda: AutoModelForSequenceClassification.from_pretrained(
-            name, config=config, use_safetensors=True, output_loading_info=True, **options
-        ),
+        trust_remote_code=trust_remote_code,
+        auto_class="AutoModelForSequenceClassification",
+        check=partial(_require_head, name, trust_remote_code),
     )
-    _require_weights(name, info)
-    model.eval()
     if device is not None:
         model.to(device)
     # the tokenizer may lie with the model only
@@ -135,41 +110,13 @@ def _from_name(
     return TextModel(model, _tokenizer(found, trust_remote_code), _display(name))
 
 
-def _folder(name: str) -> str:
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise ModelError(
-            f"no folder {name!r}: expected an existing model folder, or a hub id of the form "
-            "'owner/name' (nothing was looked up, since this looks like a path)"
-        )
-    if not path.is_dir():
-        raise ModelError(f"expected a model folder, got the file {name!r}: pass its folder")
-    if not (path / "config.json").exists() and not (path / "adapter_config.json").exists():
-        raise ModelError(
-            f"no config.json in {name!r}: expected a folder written by save_pretrained"
-        )
-    return str(path)
-
-
-def _require_head(name: str, config: Any, trust_remote_code: bool) -> None:
+def _require_head(name: str, trust_remote_code: bool, config: Any) -> None:
     architectures = list(getattr(config, "architectures", None) or [])
     known = any(a.endswith("ForSequenceClassification") for a in architectures)
     if architectures and not known and not trust_remote_code:
         raise ModelError(
             f"{name!r} is a {', '.join(architectures)}: it has no sequence classification head, "
             "and a new one would be random; fine-tune it, or name a model that is"
-        )
-
-
-def _require_weights(name: str, info: dict[str, Any]) -> None:
-    missing = sorted(str(key) for key in info.get("missing_keys") or ())
-    missing += sorted(str(key[0]) for key in info.get("mismatched_keys") or ())
-    if missing or info.get("error_msgs"):
-        shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-        raise ModelError(
-            f"the weights of {name!r} do not fill the classifier: "
-            f"{shown or '; '.join(info['error_msgs'])} would be random; "
-            "name a model that was fine-tuned for sequence classification"
         )
 
 
@@ -190,7 +137,7 @@ def _tokenizer(source: object, trust_remote_code: bool) -> Any:
     name = str(Path(name).expanduser()) if local else name
     return _require_vocabulary(
         name,
-        _guarded(
+        guarded(
             name,
             lambda: AutoTokenizer.from_pretrained(
                 name, trust_remote_code=trust_remote_code, local_files_only=local
@@ -217,7 +164,7 @@ def _tokenizer_beside(name: str, trust_remote_code: bool) -> Any:
             return _tokenizer(name, trust_remote_code)
         from transformers import AutoTokenizer
 
-        found = _guarded(
+        found = guarded(
             name,
             lambda: AutoTokenizer.from_pretrained(
                 name, trust_remote_code=trust_remote_code, local_files_only=True
@@ -230,22 +177,6 @@ def _tokenizer_beside(name: str, trust_remote_code: bool) -> Any:
             f"no tokenizer beside the model ({name!r}): pass tokenizer=, a tokenizer or the name "
             "of one"
         ) from error
-
-
-def _guarded(name: str, load: Callable[[], T], what: str = "model") -> T:
-    try:
-        return load()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
-        # transformers raises any of these for files that are not there or not readable
-        reason = " ".join(str(error).split()) or type(error).__name__
-        hint = ""
-        if "safetensors" in reason or "pytorch_model.bin" in reason:
-            hint = " (only safetensors weights are loaded: convert others with save_pretrained)"
-        elif "trust_remote_code" in reason:
-            hint = " (its own code runs only with trust_remote_code=True)"
-        elif re.search(r"connect|offline|resolve|network|cached files", reason, re.IGNORECASE):
-            hint = " (is there a network? a local folder needs none)"
-        raise ModelError(f"cannot load the {what} {name!r}: {reason[:300]}{hint}") from error
 
 
 def _require_device(module: nn.Module, device: str | torch.device | None) -> None:

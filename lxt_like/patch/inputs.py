@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,23 +11,27 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
 from ..numerics import inner, is_finite, upcast
+from .hub import load_model
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
 
 
 def module_of(model: Any) -> nn.Module:
-    """The module of a model or a transformers pipeline.
+    """The module of a model, a transformers pipeline, a local folder or a hub id.
 
     Raises:
         InputError: for anything else.
+        ModelError: a folder or hub id that cannot be loaded.
     """
+    if isinstance(model, (str, os.PathLike)):
+        return load_model(os.fspath(model))
     if isinstance(model, nn.Module):
         return model
     inner_model = getattr(model, "model", None)
     if isinstance(inner_model, nn.Module):
         return inner_model
     raise InputError(
-        "expected a torch.nn.Module or a transformers pipeline, got "
+        "expected a torch.nn.Module, a transformers pipeline, a local folder or a hub id, got "
         f"{type(model).__name__}: {str(model)[:80]!r}"
     )
 

@@ -14,6 +14,7 @@ from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import InputError, PatchError
 from ..intercept import Session, active, interceptor
+from .inputs import module_of
 from .install import LOCK, Scoped, busy, install, refuse_unpatchable, uninstall
 
 
@@ -313,7 +314,8 @@ def patch(
     Nested patches of one model: the innermost composite applies.
 
     Args:
-        model: a ``torch.nn.Module``, or a transformers pipeline (its model is patched).
+        model: a ``torch.nn.Module``, a transformers pipeline (its model is patched), a local
+            folder or a hub id (loaded first: ``patched.model``).
         composite: a preset's name or a :class:`lxt.Composite`.
         strict: an operation without a rule raises :class:`UnruledError` at the end of the
             forward; False: it gets the plain gradient and one warning.
@@ -328,10 +330,4 @@ def patch(
         PatchError: a compiled, scripted or wrapped model, or one patched by another thread.
         CompositeError: an unknown composite.
     """
-    module = getattr(model, "model", None) if not isinstance(model, nn.Module) else model
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            f"patch: expected a torch.nn.Module or a transformers pipeline, "
-            f"got {type(model).__name__}"
-        )
-    return Patch(module, resolve(composite), strict).install(freeze, timeout)
+    return Patch(module_of(model), resolve(composite), strict).install(freeze, timeout)
