@@ -62,8 +62,8 @@ def mark_weight(name: str, tensors: Iterable[Tensor], out: Any) -> None:
 
     Only needed while parameters require grad.  Looking up an embedding makes a signal.
     """
-    live = [t for t in tensors if t.requires_grad]
-    if live and name != "embedding" and all(is_weight(t) for t in live):
+    used = [t for t in tensors if t.is_floating_point()]
+    if used and name != "embedding" and all(is_weight(t) for t in used):
         for t in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(t, Tensor):
                 setattr(t, _WEIGHT, True)

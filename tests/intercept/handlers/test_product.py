@@ -129,7 +129,7 @@ def test_weights_derived_from_trainable_parameters_are_no_signals() -> None:
             self.w, self.c = nn.Parameter(random(6)), nn.Linear(6, 3).double()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.c(x * (1.0 + self.w).unsqueeze(0) @ torch.diag(self.w))
+            return self.c(x * (1.0 + self.w).unsqueeze(0) @ torch.diag(self.w * self.w))
 
     model, x = Shifted(), random(2, 6).requires_grad_()
     grads = []

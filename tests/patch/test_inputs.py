@@ -1,0 +1,107 @@
+"""What is explained: ids at their embedding, floats directly, the rest passes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lxt_like as lxt
+from lxt_like.errors import InputError
+from lxt_like.patch.inputs import Inputs, module_of
+from tests.models.tiny import build, inputs
+from tests.support import draw
+
+IDS = torch.tensor([[1, 2, 3]])
+
+
+class Words(nn.Module):
+    """Two embeddings of the same ids: the model says which is its input embedding."""
+
+    def __init__(self, tells: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Embedding(9, 4), nn.Embedding(9, 4)
+        self.head = nn.Linear(4, 2)
+        if tells:
+            self.get_input_embeddings = lambda: self.second
+
+    def forward(self, input_ids: Tensor, scale: Tensor | None = None) -> Tensor:
+        x = self.first(input_ids) + self.second(input_ids)
+        return self.head((x if scale is None else x * scale).mean(1))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_models_own_word_comes_first(tells: bool) -> None:
+    model = draw(Words(tells)).double()
+    got = lxt.attribute(model, {"input_ids": IDS}, 0, ledger=True)
+    table = model.second if tells else model.first
+    want = table.weight[IDS] @ model.head.weight[0] / 3
+    torch.testing.assert_close(got.relevance, want)
+    assert got.ledger.closed
+
+
+def test_what_is_not_explained() -> None:
+    given = Inputs(
+        build("bert"),
+        {**inputs("bert"), "position_ids": torch.zeros(2, 9), "use_cache": False, "x": 3},
+    )
+    assert given.names == ["input_ids"]
+    assert given.kwargs["use_cache"] is False
+    assert not given.kwargs["position_ids"].requires_grad
+
+
+def test_embeddings_win_over_ids() -> None:
+    embeds = torch.randn(2, 9, 32)
+    given = Inputs(build("bert"), {**inputs("bert"), "inputs_embeds": embeds})
+    assert given.names == ["inputs_embeds"]
+    assert given.kwargs["inputs_embeds"].requires_grad
+    assert not embeds.requires_grad
+
+
+def test_the_callers_tensors_are_untouched() -> None:
+    model, x = nn.Linear(4, 2), torch.randn(3, 4)
+    before = x.clone()
+    lxt.attribute(model, x, 0)
+    assert torch.equal(x, before)
+    assert not x.requires_grad
+    assert x.grad is None
+    leaf = torch.randn(3, 4, requires_grad=True)
+    lxt.attribute(model, leaf, 0)
+    assert leaf.grad is None
+
+
+def test_float_inputs_keep_their_shape() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
+    x = torch.randn(2, 3, 5, 5)
+    model(x)
+    assert lxt.attribute(model, x, 0).relevance.shape == x.shape
+
+
+def test_ids_may_be_given_by_position() -> None:
+    model = draw(Words(True)).double()
+    want = lxt.attribute(model, {"input_ids": IDS}, 0).relevance
+    assert torch.equal(lxt.attribute(model, IDS, 0).relevance, want)
+    assert torch.equal(lxt.attribute(model, {"input_ids": IDS.int()}, 0).relevance, want)
+
+
+def test_scale_is_an_input_too() -> None:
+    model = draw(Words(True)).double()
+    given = {"input_ids": IDS, "scale": torch.full((1, 1, 1), 2.0).double()}
+    got = lxt.attribute(model, given, 0, ledger=True)
+    assert set(got.relevance) == {"input_ids", "scale"}
+    assert got.ledger.closed
+
+
+@pytest.mark.parametrize("given", [[1, 2], (IDS,), 3, None, "text"])
+def test_other_types(given: Any) -> None:
+    with pytest.raises(InputError, match="expected a tensor or a mapping"):
+        Inputs(nn.Linear(2, 2), given)
+
+
+def test_module_of() -> None:
+    model = nn.Linear(2, 2)
+    assert module_of(model) is model
+    with pytest.raises(InputError, match="got str: 'bert'"):
+        module_of("bert")
