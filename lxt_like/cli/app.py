@@ -79,7 +79,9 @@ def _root(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", metavar="", callback=_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Explain the predictions of transformers, with an account that adds up."""
@@ -87,9 +89,13 @@ def _root(
         emit(context.get_help() + "\n")
 
 
-app.command()(explain)
-app.command()(plan)
-app.command()(audit)
+def _flowing(text: str) -> str:
+    """Paragraphs without line ends of their own, which the help page would keep."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+for _command in (explain, plan, audit):
+    app.command(help=_flowing(_command.__doc__ or ""))(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -38,7 +38,7 @@ _NOT_THE_TEXT = (CompositeError, PatchError, RuleError, TargetError, UnruledErro
 def explain(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="One text or several.", show_default=False),
+        typer.Argument(metavar="TEXT", help="One text or several.", show_default=False),
     ] = None,
     file: Annotated[
         str | None,
@@ -63,32 +63,62 @@ def explain(
             metavar="FILE",
             help="Write .html .png .pdf .svg .tex or .json, by suffix; may be repeated.",
             show_default=False,
+            rich_help_panel=options.OUTPUT,
         ),
     ] = None,
     as_json: options.Json = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print no words and no progress.")
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            metavar="",
+            rich_help_panel=options.OUTPUT,
+            help="Print no words and no progress.",
+        ),
     ] = False,
     window: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="TOKENS", help="Read a text that is too long in windows of this size."
+            min=1,
+            metavar="TOKENS",
+            rich_help_panel=options.LONG,
+            help="Read a text that is too long in windows of this size.",
         ),
     ] = None,
     stride: Annotated[
         int | None,
-        typer.Option(min=0, metavar="TOKENS", help="What neighbouring windows share."),
+        typer.Option(
+            min=0,
+            metavar="TOKENS",
+            rich_help_panel=options.LONG,
+            help="What neighbouring windows share. Default: a quarter.",
+        ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The most texts at once.")
+        int,
+        typer.Option(
+            min=1, metavar="N", rich_help_panel=options.LONG, help="The most texts at once."
+        ),
     ] = 16,
-    ledger: Annotated[
-        bool, typer.Option("--ledger/--no-ledger", help="Account for the whole score.")
-    ] = True,
-    strict: Annotated[
+    no_ledger: Annotated[
         bool,
-        typer.Option("--strict/--no-strict", help="Refuse operations that no rule is known for."),
-    ] = True,
+        typer.Option(
+            "--no-ledger",
+            metavar="",
+            rich_help_panel=options.CARE,
+            help="Leave out the account of the whole score: faster.",
+        ),
+    ] = False,
+    no_strict: Annotated[
+        bool,
+        typer.Option(
+            "--no-strict",
+            metavar="",
+            rich_help_panel=options.CARE,
+            help="Take the plain gradient where no rule is known, and say so.",
+        ),
+    ] = False,
     trust_remote_code: options.TrustRemoteCode = False,
     verbose: options.Verbose = False,
     debug: options.Debug = False,
@@ -121,8 +151,8 @@ def explain(
                 window=window,
                 stride=stride,
                 batch_size=batch_size,
-                ledger=ledger,
-                strict=strict,
+                ledger=not no_ledger,
+                strict=not no_strict,
             )
             made = _Made(out or [], single, as_json, quiet)
             outcomes = _each(lines, partial(_explain, together, pair), batch_size)

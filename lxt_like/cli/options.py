@@ -6,6 +6,11 @@ from typing import Annotated
 
 import typer
 
+OUTPUT = "Output"
+LONG = "Long and many texts"
+CARE = "Checks and trouble"
+"""Headings on the help pages."""
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -22,7 +27,7 @@ CompositeName = Annotated[
         "--composite",
         "-c",
         metavar="NAME",
-        help="The set of rules: attnlrp, cp_lrp, epsilon or gradient.",
+        help="The set of rules, such as attnlrp, cp_lrp, epsilon or gradient.",
     ),
 ]
 Target = Annotated[
@@ -34,12 +39,31 @@ Target = Annotated[
         help="The class to explain, by name or index. Default: the predicted one.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print JSON instead.")
+]
 TrustRemoteCode = Annotated[
     bool,
-    typer.Option("--trust-remote-code", help="Let Python code that comes with a model run."),
+    typer.Option(
+        "--trust-remote-code",
+        metavar="",
+        rich_help_panel=CARE,
+        help="Let Python code that comes with a model run.",
+    ),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show notices of the libraries below.")
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        metavar="",
+        rich_help_panel=CARE,
+        help="Show notices of the libraries below.",
+    ),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", metavar="", rich_help_panel=CARE, help="Show the traceback of an error."
+    ),
+]

@@ -31,7 +31,13 @@ def plan(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write it to a .txt or .json file."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=options.OUTPUT,
+            help="Write it to a .txt or .json file.",
+        ),
     ] = None,
     as_json: options.Json = False,
     trust_remote_code: options.TrustRemoteCode = False,
