@@ -64,16 +64,23 @@ def to_terminal(
     escape sequences and bidirectional overrides come out in visible notation.
     """
     items = as_list(data)
+    page = _page(width, color)
+    blocks = [page.render(page.lines(item)) for item in items]
+    return separator(width, color).join(blocks)
+
+
+def separator(width: int | None = None, color: bool | None = None) -> str:
+    """What stands between two explanations, for printing them one by one; as to_terminal."""
+    return "\n" + _page(width, color).rule() + "\n"
+
+
+def _page(width: int | None, color: bool | None) -> _Page:
     if width is None:
         columns = shutil.get_terminal_size().columns
         width = min(max(columns, MIN_WIDTH), MAX_DEFAULT_WIDTH)
     elif isinstance(width, bool) or not isinstance(width, int) or width < MIN_WIDTH:
         raise InputError(f"width must be a whole number of at least {MIN_WIDTH}, got {width!r}")
-    if color is None:
-        color = wants_color()
-    page = _Page(width, color)
-    blocks = [page.render(page.lines(item)) for item in items]
-    return ("\n" + page.rule() + "\n").join(blocks) if len(blocks) > 1 else blocks[0]
+    return _Page(width, wants_color() if color is None else color)
 
 
 def _scale() -> ColorScale:

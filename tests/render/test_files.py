@@ -62,3 +62,32 @@ def test_suffix() -> None:
         files.suffix_of("why.docx", (".png", ".pdf"))
     with pytest.raises(InputError, match="expected a path, got int"):
         files.suffix_of(3, (".png",))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("write", [files.require_writable, lambda path: files.write(path, "x")])
+def test_what_cannot_be_written_is_refused(tmp_path: Path, write) -> None:
+    with pytest.raises(RenderError, match=r"a\.html': there is no folder"):
+        write(tmp_path / "missing" / "a.html")
+    with pytest.raises(RenderError, match="it is a folder"):
+        write(tmp_path)
+    with pytest.raises(RenderError, match="File name too long"):
+        write(tmp_path / ("a" * 300 + ".html"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    for name in ("touch", "open", "unlink"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(RenderError, match=r"a\.html': Read-only file system"):
+        files.require_writable(tmp_path / "a.html")
+    with pytest.raises(RenderError, match=r"a\.html': Read-only file system"):
+        files.write(tmp_path / "a.html", "x")
+
+
+def test_asking_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("old")
+    files.require_writable(tmp_path / "a.html")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.html", "old")]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lxt_like.errors import InputError, NumericalError
 from lxt_like.explanation import TextData
 from lxt_like.render import to_terminal
+from lxt_like.render.terminal import separator
 
 from ..strategies import text_data
 from .checks import SGR, check_terminal
@@ -145,3 +146,10 @@ def test_nan_is_refused() -> None:
 @given(text_data(), st.integers(20, 120))
 def test_odd_texts(data: TextData, width: int) -> None:
     check_terminal(data, width)
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_one_by_one_is_all_at_once(color: bool) -> None:
+    one, other = plain("a film"), review()
+    parts = [to_terminal(data, 50, color) for data in (one, other)]
+    assert separator(50, color).join(parts) == to_terminal([one, other], 50, color)

@@ -1,0 +1,6 @@
+"""``python -m lxt_like`` is the command line."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

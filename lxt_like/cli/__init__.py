@@ -1,0 +1,5 @@
+"""The command line: ``lxt-like explain | plan | audit``; nothing heavy until a command runs."""
+
+from .app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,103 @@
+"""``lxt-like audit``: every operation that ran, its rule, its share, and whether it adds up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+from .guard import SOME_FAILED, guarded
+from .progress import Progress
+from .streams import emit, emit_json
+from .table import Column, table, terminal_width
+
+if TYPE_CHECKING:
+    from ..ledger import Audit
+
+_COLUMNS = (
+    Column("module"),
+    Column("operation"),
+    Column("kind", spared=True),
+    Column("rule"),
+    Column("relevance", right=True),
+    Column("kept", right=True),
+    Column("residual", right=True),
+)
+
+
+@guarded
+def audit(
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="Default: a sample review.", show_default=False),
+    ] = None,
+    model: options.Model = None,
+    composite: options.CompositeName = "attnlrp",
+    target: options.Target = None,
+    as_json: options.Json = False,
+    trust_remote_code: options.TrustRemoteCode = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> int:
+    """List every operation that ran, its rule and its share; exit code 1 if it does not add up.
+
+    relevance is what arrived at an operation's output, kept what its rule declares to keep
+    (biases, softmax ...), residual what is lost or gained beyond that: 0 up to rounding.
+    """
+    with Progress() as progress:
+        progress.status("starting ...")
+        from .. import demo
+        from ..attribution import audit as run
+        from ..targets import class_names
+        from .model import opened, read, target_of
+
+        sample = demo.reviews()[0] if text is None else text
+        with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
+            chosen = target_of(loaded, target)
+            progress.status("auditing ...")
+            reading = read(loaded, sample)
+            index = int(reading.logits[0].argmax()) if chosen is None else int(chosen)
+            made = run(loaded.model, reading.inputs, index, composite)
+    label = class_names(loaded.model).get(index, str(index))
+    account = made.ledger.account(0)
+    if as_json:
+        document = {
+            "model": loaded.name,
+            "composite": composite,
+            "text": sample,
+            "target": {"label": label, "index": index, "score": account.score},
+            "ok": made.ok,
+            "rows": [{**asdict(row), "declared": dict(row.declared)} for row in made.rows],
+            "ledger": {
+                "score": account.score,
+                "inputs": account.inputs,
+                "entries": dict(account.entries),
+                "unruled": account.unruled,
+                "gap": account.gap,
+            },
+        }
+        emit_json(json.dumps(document, indent=1) + "\n")
+    else:
+        emit(f"{loaded.name} · {composite} · {label}\n{sample}\n\n{shown(made, terminal_width())}")
+    return 0 if made.ok else SOME_FAILED
+
+
+def shown(audit: Audit, width: int | None) -> str:
+    """An audit as a table, with its ledger and the verdict, ending in a newline."""
+    rows = [
+        (
+            r.path or "(model)",
+            r.op,
+            r.kind,
+            r.rule,
+            f"{r.arrived:+.4g}",
+            f"{sum(r.declared.values()):+.4g}",
+            f"{r.residual:.1e}",
+        )
+        for r in audit.rows
+    ]
+    verdict = "ok: the account closes" if audit.ok else "NOT ok: the account does not close"
+    return f"{table(_COLUMNS, rows, width)}\n\n{audit.ledger}\n\n{verdict}\n"

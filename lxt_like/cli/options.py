@@ -1,0 +1,69 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+OUTPUT = "Output"
+LONG = "Long and many texts"
+CARE = "Checks and trouble"
+"""Headings on the help pages."""
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A folder or hub id, whatever from_pretrained takes. Default: the bundled "
+        "sentiment model.",
+    ),
+]
+CompositeName = Annotated[
+    str,
+    typer.Option(
+        "--composite",
+        "-c",
+        metavar="NAME",
+        help="The set of rules, such as attnlrp, cp_lrp, epsilon or gradient.",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="CLASS",
+        help="The class to explain, by name or index. Default: the predicted one.",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print JSON instead.")
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        metavar="",
+        rich_help_panel=CARE,
+        help="Let Python code that comes with a model run.",
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        metavar="",
+        rich_help_panel=CARE,
+        help="Show notices of the libraries below.",
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", metavar="", rich_help_panel=CARE, help="Show the traceback of an error."
+    ),
+]

@@ -1,0 +1,106 @@
+"""The texts to explain: arguments, the lines of a file, or what is piped in."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from .streams import is_terminal, say
+
+EXAMPLE = 'lxt-like explain "A gripping, funny film."'
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",  # as Windows PowerShell writes files
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One text and where it came from, for messages (``reviews.txt, line 7``)."""
+
+    text: str
+    where: str
+
+
+def gather(arguments: Sequence[str], file: str | None) -> list[Line]:
+    """The texts of the command line, of ``file`` (``-``: stdin), or of what is piped in.
+
+    Raises:
+        InputError: there is no text, there are two sources, or a file cannot be read.
+    """
+    if arguments and file is not None:
+        raise InputError(f"expected texts or --file, got both: {arguments[0][:40]!r} and {file!r}")
+    if arguments:
+        return [Line(_decoded(text), f"text {i}") for i, text in enumerate(arguments, 1)]
+    if file is not None and file != "-":
+        return _lines(_read(file), file)
+    if is_terminal(sys.stdin):
+        if file is None:
+            raise InputError(f"no text to explain; try: {EXAMPLE} (or --file, or a pipe)")
+        say("reading texts, one per line, to the end of input (Ctrl-D; on Windows Ctrl-Z, Enter)")
+    return _lines(_read_stdin(), "stdin")
+
+
+def _decoded(argument: str) -> str:
+    """Bytes that are no text reach us as lone surrogates."""
+    for at, char in enumerate(argument):
+        if "\ud800" <= char <= "\udfff":
+            raise InputError(
+                f"a text on the command line is not valid Unicode at character {at}: "
+                "check the terminal's encoding, or put the text into a UTF-8 file for --file"
+            )
+    return argument
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).expanduser().read_bytes()
+    except IsADirectoryError as error:
+        raise InputError(f"expected a file of texts, got the folder {file!r}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"no such file: {file!r}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {file!r}: {error.strerror or error}") from error
+
+
+def _read_stdin() -> bytes:
+    stream = sys.stdin
+    if stream is None or stream.closed:
+        return b""
+    try:
+        return stream.buffer.read()
+    except OSError as error:
+        raise InputError(f"cannot read the standard input: {error.strerror or error}") from error
+
+
+def _lines(data: bytes, name: str) -> list[Line]:
+    """Every line that is not blank, numbered as an editor numbers it."""
+    rows = _decode(data, name).split("\n")
+    lines = [
+        Line(row.removesuffix("\r"), f"{name}, line {number}")
+        for number, row in enumerate(rows, 1)
+        if row.strip()
+    ]
+    if not lines:
+        raise InputError(f"no text to explain in {name}; try: {EXAMPLE}")
+    return lines
+
+
+def _decode(data: bytes, name: str) -> str:
+    encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        # counted in the bytes before it: what follows may be anything
+        start = data.rfind(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{name} is not {encoding.removesuffix('-sig').upper()}: byte "
+            f"0x{data[error.start]:02x} in line {line}, at its byte {error.start - start + 1}; "
+            "save it as UTF-8, for instance with: iconv -f LATIN1 -t UTF-8"
+        ) from error
