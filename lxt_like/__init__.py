@@ -11,7 +11,7 @@ from . import composites, demo, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
-from .explain import TextExplanation, explain, load
+from .explain import TextExplanation, explain, load, save
 from .patch import Patch, patch
 from .targets import Contrast, Logit, LogProb
 
@@ -37,5 +37,6 @@ __all__ = [
     "patch",
     "plan",
     "rules",
+    "save",
     "targets",
 ]

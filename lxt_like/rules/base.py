@@ -36,6 +36,7 @@ CAUSES: dict[str, str] = {
     "epsilon": "absorbed by the stabilizer of the epsilon rule",
     "unassigned": "no input of the needed sign (alpha-beta, z+)",
     "cut": "input-dependent values that the model itself detached",
+    "masked": "held back by the masks that the caller of ``attribute`` gave",
     "rounding": "lost in a narrowing cast inside the model",
 }
 """Why relevance does not reach the inputs: the causes a ledger may name."""
@@ -63,8 +64,11 @@ class Rule:
 class Gradient(Rule):
     """No rule: the plain gradient, so that relevance is input x gradient.
 
-    Formula: R_i = x_i * sum_j (dz_j/dx_i) g_j.  The baseline; it does not conserve relevance
-    at products, norms, softmax and activations.
+    Formula: R_i = x_i sum_j (dz_j/dx_i) g_j.  It does not conserve relevance at products, norms,
+    softmax and activations, and declares nothing for the ledger.
+
+    Use: the baseline to compare with; an operation that is to keep its plain gradient.
+    Source: Shrikumar et al. 2016, arXiv:1605.01713 (gradient x input).
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
