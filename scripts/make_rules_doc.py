@@ -35,8 +35,8 @@ HEAD = """\
 <!-- Made by scripts/make_rules_doc.py from the docstrings of lxt_like.rules: edit those. -->
 
 A rule says how the relevance at an operation's output is shared among its inputs. It never changes
-a forward value. It changes the gradient, so that `activation * gradient` is the relevance. Below, `g`
-is the gradient that arrives at the operation's output. [How a rule is
+a forward value. It changes the gradient, so that `activation * gradient` is the relevance. Below,
+`g` is the gradient that arrives at the operation's output. [How a rule is
 derived](how-a-rule-is-derived.md) works through five of them.
 
 ## Kinds of operation
