@@ -89,7 +89,8 @@ def explain(
         pair: the second sentence of each text, for models that read two.
         target: None (the predicted class), an index, a class name, a tensor or list with one
             of these per text, or an object of ``lxt.targets`` such as a ``Contrast``.
-        composite: name of a preset or a ``Composite``.
+        composite: name of a preset or a ``Composite``; one without a name is recorded as the code
+            that makes it.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
         batch_size: the most texts (or windows) that run at once.
         window: tokens per window, special tokens included; None: cut what is too long.
@@ -138,7 +139,8 @@ def explain(
         Reading(encoding, positions, found, window)
         for encoding, positions, found in zip(encodings, parts, results, strict=True)
     ]
-    explained = [assemble(reading, loaded, str(composite)) for reading in readings]
+    name = getattr(composite, "name", None) or str(composite)
+    explained = [assemble(reading, loaded, name) for reading in readings]
     return explained[0] if given.single else explained
 
 

@@ -149,14 +149,24 @@ def walk(outputs: Iterable[Tensor]) -> list[Node]:
     return order
 
 
+_ANYWHERE = "in the model"
+_BEFORE = ", or before it"
+
+
 def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
-    """For each wanted node the label noted on it, or on the nearest node towards the output."""
+    """For each wanted node the label noted on it, or on the nearest node towards the output.
+
+    The latter ends in "or before it": the node may lie in that place, or feed it.
+    """
     places: dict[Node, str] = {t.grad_fn: "" for t in outputs if t.grad_fn is not None}
     todo = list(places)
     for node in todo:
         seen = node.metadata.get(_SEEN)
-        here = places[node] if seen is None else _place(seen)
-        places[node] = here
+        if seen is not None:
+            places[node] = _place(seen)
+        here = places[node]
+        if here not in ("", _ANYWHERE) and not here.endswith(_BEFORE):
+            here += _BEFORE
         for n, _ in node.next_functions:
             if n is not None and n not in places:
                 places[n] = here

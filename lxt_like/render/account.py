@@ -13,15 +13,15 @@ from .numbers import close_sum, decimals_for, signed
 
 EXPLAINED = {
     "bias": "what the biases of the layers contributed",
-    "biases": "what the biases of the layers contributed",
     "position": "what the position embeddings contributed",
-    "positions": "what the position embeddings contributed",
-    "constant": "what constants of the model contributed",
-    "offset": "what activation functions give at zero",
+    "token_type": "what the token-type embeddings contributed",
+    "constant": "what other constants of the model contributed",
     "softmax": "what the softmax of the attention absorbed",
+    "activation": "what activation functions give at zero",
     "epsilon": "what the stabilising epsilon absorbed",
     "unassigned": "what a rule had no input to give to",
-    "cut": "what was held constant by the model itself",
+    "cut": "what the model itself holds constant",
+    "masked": "what the given masks held back",
     "rounding": "what narrowing casts inside the model lost",
 }
 """In plain words, the causes an account may name."""

@@ -16,7 +16,7 @@ from .drawing import INK, LINE, MARGIN, SOFT, Box, Label, Strip, height, paint, 
 from .escape import one_line
 from .files import suffix_of, write
 from .fonts import MISSING, has_missing, measure
-from .layout import Span, as_list, chips, spans
+from .layout import Span, as_list, chips, origin, spans
 from .numbers import decimals_for, percent, signed
 from .wrapping import Piece, wrap
 
@@ -167,9 +167,8 @@ def _header(data: TextData, width: float) -> Iterator[Strip]:
     else:
         yield from strips
         yield from _wrapped(facts, width, FACTS, SOFT)
-    origin = " · ".join(part for part in (data.model, data.composite) if part)
-    if origin:
-        yield from _small(origin, width)
+    if source := " · ".join(origin(data)):
+        yield from _small(source, width)
 
 
 def _line(data: TextData, line: list[Piece], width: float, peak: float) -> Strip:

@@ -12,7 +12,7 @@ from ..explanation import TextData, Token
 from . import account
 from .colors import DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
 from .escape import one_line
-from .layout import as_list, chips, printed, spans, tokens_of
+from .layout import as_list, chips, origin, printed, spans, tokens_of
 from .numbers import decimals_for, percent, signed
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _card(data: TextData) -> _Card:
         label=one_line(target.label),
         score=signed(target.score, decimals_for(target.score, digits=4)),
         probability="" if target.probability is None else percent(target.probability),
-        origin=" · ".join(one_line(part) for part in (data.model, data.composite) if part),
+        origin=" · ".join(map(one_line, origin(data))),
         segments=segments,
         chips=marks,
         words=words,

@@ -13,7 +13,7 @@ from ..explanation import TextData
 from . import account
 from .colors import LIGHT, ink, largest, normalise, to_hex
 from .escape import one_line
-from .layout import as_list, chips, printed, spans
+from .layout import as_list, chips, origin, printed, spans
 from .numbers import decimals_for, percent, signed
 from .wrapping import clusters
 
@@ -118,8 +118,8 @@ def _block(data: TextData) -> Iterator[str]:
         facts += rf"\quad probability \textbf{{{escape(percent(target.probability))}}}"
     yield r"{\raggedright\parindent=0pt\parskip=6pt\lineskiplimit=1pt\lineskip=3pt"
     yield rf"{{\Large\bfseries {escape(target.label)}}}\quad {facts}\par"
-    if origin := " · ".join(part for part in (data.model, data.composite) if part):
-        yield rf"{{\footnotesize {escape(origin)}}}\par"
+    if source := " · ".join(origin(data)):
+        yield rf"{{\footnotesize {escape(source)}}}\par"
     peak = largest(data)
     for segment, raw in enumerate(data.texts):
         yield _text(data, segment, peak) + r"\par" if raw else r"\emph{(empty text)}\par"

@@ -17,6 +17,8 @@ from ..errors import InputError
 from ..explanation import TextData, Token, Word
 from .escape import visible
 
+_CODE = "lxt.Composite("
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -46,6 +48,15 @@ def as_list(data: TextData | Sequence[TextData]) -> list[TextData]:
         if not isinstance(item, TextData):
             raise InputError(f"item {index}: expected a TextData, got {type(item).__name__}")
     return list(items)
+
+
+def origin(data: TextData) -> list[str]:
+    """Where the numbers come from: the model, and the composite by its name.
+
+    A composite of the user's own is known by its code, which is the data's, not the picture's.
+    """
+    composite = "own composite" if data.composite.startswith(_CODE) else data.composite
+    return [part for part in (data.model, composite) if part]
 
 
 def spans(data: TextData, segment: int = 0) -> tuple[Span, ...]:

@@ -14,7 +14,7 @@ from ..explanation import TextData
 from . import account
 from .colors import ANY, DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
 from .escape import one_line
-from .layout import Span, as_list, chips, spans, strongest
+from .layout import Span, as_list, chips, origin, spans, strongest
 from .numbers import decimals_for, percent, signed
 from .wrapping import wrap
 
@@ -178,9 +178,8 @@ class _Page:
             parts += [("   ", ""), (f"probability{_TIE}", "dim")]
             parts += [(percent(target.probability).replace(" ", _TIE), "bold")]
         yield from self.wrapped(parts)
-        if data.model or data.composite:
-            origin = " · ".join(one_line(part) for part in (data.model, data.composite) if part)
-            yield from self.wrapped([(origin, "dim")])
+        if source := " · ".join(map(one_line, origin(data))):
+            yield from self.wrapped([(source, "dim")])
 
     def text(self, data: TextData) -> Iterator[Text]:
         peak = largest(data)

@@ -64,8 +64,11 @@ class Rule:
 class Gradient(Rule):
     """No rule: the plain gradient, so that relevance is input x gradient.
 
-    Formula: R_i = x_i * sum_j (dz_j/dx_i) g_j.  The baseline; it does not conserve relevance
-    at products, norms, softmax and activations.
+    Formula: R_i = x_i sum_j (dz_j/dx_i) g_j.  It does not conserve relevance at products, norms,
+    softmax and activations, and declares nothing for the ledger.
+
+    Use: the baseline to compare with; an operation that is to keep its plain gradient.
+    Source: Shrikumar et al. 2016, arXiv:1605.01713 (gradient x input).
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset(KINDS)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from transformers import pipeline
 
+from lxt_like.composites import AttnLRP, Composite
 from lxt_like.errors import InputError, ModelError, TargetError, TruncationWarning
 from lxt_like.explain.result import TextExplanation
 from lxt_like.explain.text import explain
+from lxt_like.rules import Epsilon
 
 from . import makers
 from .stand_in import Contrast, Engine
@@ -362,6 +364,15 @@ def test_options_reach_the_engine(engine: Engine, classifier: Any, wordpiece: An
     )
     assert engine.options == [{"composite": "cp_lrp", "ledger": False, "strict": False}]
     assert (ex.account, ex.composite) == (None, "cp_lrp")
+
+
+def test_composites_are_recorded_by_name_or_as_code(
+    engine: Engine, classifier: Any, wordpiece: Any
+) -> None:
+    named, own = AttnLRP(), Composite([Epsilon(0.5)])
+    for composite, recorded in ((named, "attnlrp"), (own, repr(own))):
+        ex = explain(classifier, "a", composite=composite, tokenizer=wordpiece)
+        assert ex.composite == recorded
 
 
 def test_progress(

@@ -9,7 +9,8 @@ from hypothesis import given
 
 from lxt_like.errors import NumericalError
 from lxt_like.explanation import Account, TextData
-from lxt_like.render.account import table
+from lxt_like.render.account import EXPLAINED, table
+from lxt_like.rules import CAUSES
 
 from ..strategies import text_data
 from .samples import review
@@ -86,3 +87,7 @@ def test_sums_that_overflow_are_refused() -> None:
     words = tuple(replace(word, relevance=1.7e308) for word in data.words)
     with pytest.raises(NumericalError, match="'words' of this explanation is inf"):
         table(replace(data, words=words))
+
+
+def test_every_cause_of_a_ledger_is_put_in_plain_words() -> None:
+    assert set(EXPLAINED) == set(CAUSES)

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from lxt_like.composites import Composite
 from lxt_like.errors import InputError
 from lxt_like.explanation import TextData, Token, Word
 from lxt_like.render import layout
+from lxt_like.rules import Epsilon
 
 from ..strategies import text_data
 from .samples import review
@@ -89,3 +91,11 @@ def test_tokens_of_unknown_words_are_refused() -> None:
 def test_as_list_refuses_other_things(bad: object) -> None:
     with pytest.raises(InputError, match="expected"):
         layout.as_list(bad)  # type: ignore[arg-type]
+
+
+def test_origin_names_the_composite_but_does_not_print_its_code() -> None:
+    data = replace(review(), model="sentiment", composite="cp_lrp")
+    assert layout.origin(data) == ["sentiment", "cp_lrp"]
+    code = repr(Composite([Epsilon(0.5)]))
+    assert layout.origin(replace(data, composite=code)) == ["sentiment", "own composite"]
+    assert layout.origin(replace(data, model="", composite="")) == []

@@ -1,0 +1,135 @@
+"""Makes docs/rules.md from the docstrings of lxt_like.rules.
+
+python scripts/make_rules_doc.py            writes the page
+python scripts/make_rules_doc.py --check    exit code 1 if the page is not what would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from pathlib import Path
+
+import lxt_like as lxt
+from lxt_like.composites import PRESETS, Resolver
+from lxt_like.rules import KINDS, Rule
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "rules.md"
+
+PLACES = {
+    "linear": "Linear, convolutions, matrix products with a constant",
+    "bilinear": "matrix products of two activations, such as `q @ k.T` written inline",
+    "attention": "`scaled_dot_product_attention` and `MultiheadAttention` as a whole",
+    "softmax": "attention weights and routers written inline",
+    "product": "`gate * up`, router weight * expert output, powers",
+    "norm": "LayerNorm, RMSNorm, GroupNorm, BatchNorm, `x * rsqrt(...)`",
+    "activation": "GELU, SiLU, ReLU, tanh, sigmoid and the like",
+    "pooling": "average and max pooling, maxima",
+    "add": "residual connections, sums, concatenation",
+}
+
+HEAD = """\
+# Rules
+
+<!-- Made by scripts/make_rules_doc.py from the docstrings of lxt_like.rules: edit those. -->
+
+A rule says how the relevance at an operation's output is shared among its inputs. It never changes
+a forward value. It changes the gradient, so that `activation * gradient` is the relevance. Below,
+`g` is the gradient that arrives at the operation's output. [How a rule is
+derived](how-a-rule-is-derived.md) works through five of them.
+
+## Kinds of operation
+
+Rules are assigned to kinds of operation. Each preset has one rule per kind:
+
+"""
+
+BETWEEN = """
+A composite of your own assigns rules by kind, by the module an operation runs in, by a pattern over
+module names, or by execution order; the last assignment that fits wins. It prints as the code that
+makes it:
+
+```python
+import lxt_like as lxt
+
+mixed = lxt.composites.AttnLRP() + [
+    lxt.Assign(lxt.rules.Epsilon(1e-3), name="bert.encoder.layer.0.*"),
+    lxt.Assign(lxt.rules.Epsilon(0.1), where="last"),
+]
+print(mixed)
+ex = lxt.explain(lxt.demo.sentiment(), "A gripping, funny film.", composite=mixed)
+```
+
+## Each rule
+"""
+
+
+def rules() -> list[type[Rule]]:
+    """Every public rule, by the first of its kinds; the plain gradient last."""
+    found = [v for v in vars(lxt.rules).values() if isinstance(v, type) and issubclass(v, Rule)]
+    found.remove(Rule)
+    return sorted(found, key=_order)
+
+
+def _order(rule: type[Rule]) -> tuple[int, int, str]:
+    first = min(KINDS.index(kind) for kind in rule.kinds)
+    return len(rule.kinds) == len(KINDS), first, rule.__name__
+
+
+def markdown(docstring: str) -> str:
+    """reStructuredText's double quotes and roles as markdown's code."""
+    text = re.sub(r":\w+:`[.~]?([^`]+)`", r"`\1`", docstring)
+    text = re.sub(r"``([^`]+)``", r"`\1`", text)
+    return text.replace(" * ", r" \* ")
+
+
+def section(rule: type[Rule]) -> str:
+    """Heading, formula, use and source of one rule.
+
+    Raises:
+        ValueError: the docstring lacks one of them.
+    """
+    paragraphs = re.split(r"\n\n|\n(?=Source:)", inspect.getdoc(rule) or "")
+    title, *rest = [" ".join(p.split()) for p in paragraphs]
+    lines = [f"### `{rule()!r}`", "", markdown(title), ""]
+    kinds = [kind for kind in KINDS if kind in rule.kinds]
+    lines.append(f"- Kinds: {'all' if len(kinds) == len(KINDS) else ', '.join(kinds)}")
+    for label in ("Formula:", "Use:", "Source:"):
+        text = [p.removeprefix(label).strip() for p in rest if p.startswith(label)]
+        if len(text) != 1:
+            raise ValueError(f"the docstring of {rule.__name__} needs one paragraph {label!r}")
+        lines.append(f"- {label} {markdown(text[0])}")
+    return "\n".join(lines) + "\n"
+
+
+def kinds_table() -> str:
+    """kind | where it occurs | the rule of each preset."""
+    head = ["kind", "where it occurs", *(f"`{name}`" for name in PRESETS)]
+    rows = [head, ["---"] * len(head)]
+    for kind in KINDS:
+        chosen = [Resolver(make()).rule(kind, "") for make in PRESETS.values()]
+        rows.append([kind, PLACES[kind], *(f"`{rule!r}`" for rule in chosen)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def page() -> str:
+    """The whole of docs/rules.md."""
+    return "\n".join([HEAD + kinds_table() + BETWEEN, *map(section, rules())])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Makes docs/rules.md from the docstrings.")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    if parser.parse_args().check:
+        current = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+        if current != page():
+            print(f"{PAGE.name} is out of date: run python scripts/make_rules_doc.py")
+            return 1
+        return 0
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
