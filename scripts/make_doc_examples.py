@@ -25,7 +25,7 @@ PAIR = ["A gripping, funny film.", "The jokes fall flat."]
 _MARKED = re.compile(r"(<!-- example: (\S+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 TOLERANCE = 2e-3
-"""How far a number may be off before a page counts as out of date: other kernels round otherwise."""
+"""How far a number may be off before a page counts as out of date: kernels round otherwise."""
 
 
 def _model() -> tuple[Any, Any]:

@@ -487,10 +487,10 @@ def test_mistakes(name: str) -> None:
     assert differences(before, model) == []
 
 
-@pytest.mark.parametrize("model", ["a/name", None, 3])
+@pytest.mark.parametrize("model", [None, 3])
 def test_no_model(model: Any) -> None:
     with pytest.raises(
-        InputError, match=r"expected a torch\.nn\.Module or a transformers pipeline"
+        InputError, match=r"expected a torch\.nn\.Module, a transformers pipeline, a local"
     ):
         lxt.attribute(model, PICTURE)
 

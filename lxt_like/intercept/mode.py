@@ -62,7 +62,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     entry = ENTRIES.get(func)
     if entry is None:
         out = func(*args, **kwargs)
-        if type(out) is Tensor and out.requires_grad:
+        if out.requires_grad if type(out) is Tensor else isinstance(out, (tuple, list)):
             session.note(out, func)
         return out
     handler = entry.handler

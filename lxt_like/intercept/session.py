@@ -142,8 +142,9 @@ class Session:
 
     def note(self, out: Any, func: Func) -> None:
         """Remember which function made ``out`` and where, for error messages."""
-        if isinstance(out, Tensor):
-            note(out, func, self.path)
+        for t in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(t, Tensor):
+                note(t, func, self.path)
 
     def note_module(self, out: Any, path: str) -> None:
         """Remember that ``out`` left the module at ``path``, for error messages."""

@@ -93,10 +93,12 @@ def refuse_unpatchable(modules: Modules) -> None:
             )
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
-    for parameter in (p for _, m in modules for p in m._parameters.values() if p is not None):
-        if parameter.is_inference():
+        for own, parameter in module._parameters.items():
+            if parameter is None or not parameter.is_inference():
+                continue
+            at = f"{name}.{own}" if name else own
             raise PatchError(
-                "a parameter was made under torch.inference_mode(), so autograd cannot "
+                f"the parameter {at} was made under torch.inference_mode(), so autograd cannot "
                 "use the model; load it outside, or copy.deepcopy it outside"
             )
 
@@ -135,25 +137,21 @@ def install(modules: Modules, patch: Patch, freeze: bool) -> None:
                 _attributes[key] = scoped
             scoped.patches.append((patch, path, types_of(module), patch.watches(path, module)))
         if freeze:
-            for parameter in _parameters(modules):
+            for parameter in parameters_of(modules):
                 held = _frozen.get(id(parameter))
                 if held is None:
                     held = _frozen[id(parameter)] = [parameter, parameter.requires_grad, []]
                 held[2].append(patch)
-                parameter.requires_grad_(False)
+                if parameter.requires_grad:
+                    parameter.requires_grad_(False)
     except BaseException:
         uninstall(patch)
         raise
 
 
-def _parameters(modules: Modules) -> list[nn.Parameter]:
-    """The parameters that are trained, or are held by another patch; each once."""
-    found = {
-        id(p): p
-        for _, module in modules
-        for p in module._parameters.values()
-        if p is not None and (p.requires_grad or id(p) in _frozen)
-    }
+def parameters_of(modules: Modules) -> list[nn.Parameter]:
+    """The parameters of ``modules``, each once."""
+    found = {id(p): p for _, m in modules for p in m._parameters.values() if p is not None}
     return list(found.values())
 
 

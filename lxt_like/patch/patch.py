@@ -15,7 +15,7 @@ from ..composites import composite as resolve
 from ..errors import InputError, PatchError
 from ..intercept import Session, active, interceptor
 from .inputs import module_of
-from .install import LOCK, Scoped, busy, install, refuse_unpatchable, uninstall
+from .install import LOCK, Scoped, busy, install, parameters_of, refuse_unpatchable, uninstall
 
 
 class Watcher(Protocol):
@@ -89,9 +89,7 @@ class Patch:
                     f"{timeout:g} s; restore it there first"
                 )
             install(modules, self, freeze)
-            self._parameters = [
-                p for _, module in modules for p in module._parameters.values() if p is not None
-            ]
+            self._parameters = parameters_of(modules)
             self.active = True
         return self
 

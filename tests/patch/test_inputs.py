@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.errors import InputError
+from lxt_like.demo import sentiment
+from lxt_like.errors import InputError, ModelError
 from lxt_like.patch.inputs import Inputs, module_of
 from tests.models.tiny import build, inputs
 from tests.support import draw
@@ -103,5 +104,10 @@ def test_other_types(given: Any) -> None:
 def test_module_of() -> None:
     model = nn.Linear(2, 2)
     assert module_of(model) is model
-    with pytest.raises(InputError, match="got str: 'bert'"):
-        module_of("bert")
+    with pytest.raises(InputError, match="got int: '3'"):
+        module_of(3)
+    with pytest.raises(ModelError, match="no folder"):
+        module_of("./no/such/folder")
+    loaded = module_of(sentiment())
+    assert loaded.classifier.out_features == 2
+    assert not loaded.training

@@ -241,7 +241,7 @@ def test_generation_under_a_patch() -> None:
         assert torch.equal(model.generate(**given), plain)
 
 
-@pytest.mark.parametrize("model", [None, "bert", 3])
+@pytest.mark.parametrize("model", [None, 3])
 def test_no_model(model: Any) -> None:
     with pytest.raises(InputError, match=r"expected a torch\.nn\.Module"):
         lxt.patch(model)
@@ -465,7 +465,7 @@ def test_accelerate_hooks() -> None:
         plain = model(**batch).logits
         got = lxt.attribute(model, batch, 0, ledger=True)
         assert torch.equal(got.output.logits, plain), way
-        assert torch.equal(got.relevance, lxt.attribute(model, batch, 0).relevance), way
+        assert relative_error(got.relevance, lxt.attribute(model, batch, 0).relevance) < 1e-6, way
         assert relative_error(got.relevance, want.relevance) < 1e-6, way
         for before, module in zip(was, model.modules(), strict=True):
             assert list(before) == list(vars(module)), way
