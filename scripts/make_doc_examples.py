@@ -25,11 +25,7 @@ PAIR = ["A gripping, funny film.", "The jokes fall flat."]
 _MARKED = re.compile(r"(<!-- example: (\S+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 TOLERANCE = 2e-3
-<<<<<<< HEAD
-"""How far a number may be off before a page counts as out of date: kernels round otherwise."""
-=======
 """How far a number may be off before its page is out of date: other kernels round otherwise."""
->>>>>>> docs
 
 
 def _model() -> tuple[Any, Any]:
