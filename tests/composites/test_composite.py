@@ -151,7 +151,7 @@ def test_bad_assignments(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_bad_composites() -> None:
-    with pytest.raises(CompositeError, match="expected lxt.Assign"):
+    with pytest.raises(CompositeError, match=r"expected lxt\.Assign"):
         Composite(["epsilon"])
     with pytest.raises(CompositeError, match="got int"):
         lxt.composites.composite(3)
