@@ -126,7 +126,7 @@ def positional(
 
     A ``self`` that a method was called on is position 0 already.
     """
-    entry = ENTRIES.get(func)
+    entry = ENTRIES.get(IN_PLACE.get(func, func))
     if entry is None or not kwargs:
         return args, kwargs
     names = _OPERANDS.get(entry.name, _INPUT)

@@ -70,6 +70,5 @@ def softmax_bias(x: Tensor, s: Tensor, g: Tensor, dim: int) -> float:
     """Closed form of the Taylor bias for scores x, weights s and gradient g at the weights."""
     s64, g64 = s.double(), g.double()
     gx = s64 * (g64 - (s64 * g64).sum(dim, keepdim=True))
-    # the score's own dtype decides which scores are masked: s = 0 there, and 0 * -inf is no number
-    gx = gx.masked_fill(s64 == 0, 0.0)
+    # masked scores have s = 0 in their own dtype, so gx = 0 there, and 0 * -inf is no number
     return inner(s64, g64) - inner(torch.where(gx == 0, 0.0, x.double()), gx)

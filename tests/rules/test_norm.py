@@ -91,6 +91,16 @@ def test_instance_norm_is_group_norm_of_single_channels() -> None:
     check(out, x, want, F.instance_norm(x, weight=w, bias=b), books)
 
 
+def test_instance_norms_parameter_gradients_are_the_plain_ones() -> None:
+    x = random(3, 4, 6).requires_grad_()
+    leaves = random(4, seed=1).requires_grad_(), random(4, seed=2).requires_grad_()
+    g = random(3, 4, 6, seed=3)
+    got = torch.autograd.grad(RULE.instance_norm(x, *leaves), leaves, g)
+    plain = F.instance_norm(x, weight=leaves[0], bias=leaves[1])
+    for mine, theirs in zip(got, torch.autograd.grad(plain, leaves, g), strict=True):
+        assert relative_error(mine, theirs) < 1e-12
+
+
 @pytest.mark.parametrize("norm", ["layer_norm", "rms_norm", "group_norm"])
 def test_parameter_gradients_are_the_plain_ones(norm: str) -> None:
     x = random(3, 4, 6, dtype=torch.float64).requires_grad_()

@@ -133,4 +133,5 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 
 in_place("mul", "mul_", "multiply_", "__imul__")
 in_place("div", "div_", "divide_", "true_divide_", "__itruediv__", "__idiv__")
-in_place("pow", "pow_", "square_", "__ipow__")
+in_place("pow", "pow_", "__ipow__")
+in_place("square", "square_")

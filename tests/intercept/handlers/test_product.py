@@ -40,6 +40,7 @@ PRODUCTS: dict[str, Body] = {
     "mul(x, other=)": lambda m, x: torch.mul(m.a(x), other=m.b(x)),
     "mul(input=, other=)": lambda m, x: torch.multiply(other=m.b(x), input=m.a(x)),
     "a *= b": times_equals,
+    "mul_ by name": lambda m, x: m.a(x).mul_(other=m.b(x)),
     "mul_": lambda m, x: m.a(x).mul_(m.b(x)),
 }
 
@@ -63,6 +64,7 @@ CONSERVED: dict[str, Body] = {
     "the same tensor twice": lambda m, x: (lambda z: z * z)(m.a(x)),
     "square": lambda m, x: m.a(x).square(),
     "pow 3": lambda m, x: m.a(x) ** 3,
+    "square_": lambda m, x: m.a(x).square_(),
     "pow_": lambda m, x: m.a(x).pow_(2),
     "pow 1.5 of an absolute value": lambda m, x: m.a(x).abs() ** 1.5,
     "pow by name": lambda m, x: torch.pow(input=m.a(x), exponent=2),

@@ -1,0 +1,118 @@
+"""Why relevance stays behind: causes by name, and closed forms of constants."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lxt_like.intercept.causes import (
+    cause_of,
+    cause_of_name,
+    constant_share,
+    mark,
+    out_of_place,
+    overwrites,
+    rounding,
+)
+from tests.support import random
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("bert.embeddings.position_embeddings", "position"),
+        ("transformer.wpe", "position"),
+        ("vit.embeddings.position_embeddings", "position"),
+        ("pos_embed", "position"),
+        ("encoder.pos", "position"),
+        ("block.0.SelfAttention.relative_attention_bias", "position"),
+        ("bert.embeddings.token_type_embeddings", "token_type"),
+        ("segment_embeddings", "token_type"),
+        ("layer.0.dense.bias", "bias"),
+        ("in_proj_bias", "bias"),
+        ("cls_token", "constant"),
+        ("model.norm.weight", "constant"),
+    ],
+)
+def test_names(name: str, cause: str) -> None:
+    assert cause_of_name(name) == cause
+
+
+def test_a_constant_remembers_what_it_was_made_of() -> None:
+    table, shift, plain = random(3), random(3, seed=1), random(3, seed=2)
+    names = {id(table): "pos_embed", id(shift): "dense.bias"}
+    assert [cause_of(t, names) for t in (table, shift, plain)] == ["position", "bias", "constant"]
+    for operands, cause in (
+        ([table, shift], "position"),
+        ([shift, plain], "bias"),
+        ([plain], "constant"),
+        ([random(3).requires_grad_(), table], "cut"),
+    ):
+        out = random(3)
+        mark(out, operands, torch.add, "", names)
+        assert cause_of(out, {}) == cause
+    looked_up = random(3)
+    mark(looked_up, [torch.tensor([1]), table], torch.embedding, "model.wpe", {})
+    assert cause_of(looked_up, {}) == "position"
+
+
+def test_shares() -> None:
+    g = random(2, 3)
+    value = random(3, seed=1)
+    share = constant_share("position", value, -2.0, g)
+    assert share == {"position": pytest.approx(float(-2 * (value * g).sum()), rel=1e-12)}
+    x = random(2, 3)
+    narrow = x.to(torch.bfloat16)
+    lost = rounding(narrow, x, g.to(torch.bfloat16))["rounding"]
+    wide = g.to(torch.bfloat16).double()
+    assert lost == pytest.approx(float(((narrow.double() - x) * wide).sum()), rel=1e-9)
+    assert rounding(x, x, g) == {}
+
+
+@pytest.mark.parametrize(
+    ("func", "kwargs", "writes"),
+    [
+        (torch.Tensor.add_, {}, True),
+        (torch.Tensor.__setitem__, {}, True),
+        (torch.Tensor.__imul__, {}, True),
+        (torch.nn.functional.relu, {"inplace": True}, True),
+        (torch.nn.functional.relu, {"inplace": False}, False),
+        (torch.Tensor.add, {}, False),
+        (torch.Tensor.__mul__, {}, False),
+        (torch.Tensor.requires_grad_, {}, False),
+    ],
+)
+def test_writing_functions(func: object, kwargs: dict[str, bool], writes: bool) -> None:
+    assert overwrites(func, kwargs) == writes
+
+
+WRITES = [
+    (torch.Tensor.add_, (random(3, seed=1),), {"alpha": 2}),
+    (torch.Tensor.__isub__, (random(3, seed=1),), {}),
+    (torch.Tensor.mul_, (3.0,), {}),
+    (torch.Tensor.masked_fill_, (torch.tensor([True, False, True]), 2.0), {}),
+    (torch.Tensor.__setitem__, (slice(0, 2), 5.0), {}),
+    (torch.Tensor.copy_, (random(1),), {}),
+    (torch.Tensor.zero_, (), {}),
+    (torch.Tensor.fill_, (2.0,), {}),
+    (torch.Tensor.clamp_, (), {"min": 0.0}),
+    (torch.nn.functional.relu, (), {"inplace": True}),
+    (torch.Tensor.index_add_, (0, torch.tensor([0, 0, 1]), random(3, seed=2)), {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("func", "rest", "kwargs"), WRITES, ids=lambda p: getattr(p, "__name__", "")
+)
+def test_out_of_place_computes_the_same(func: object, rest: tuple, kwargs: dict) -> None:  # type: ignore[type-arg]
+    x = random(3)
+    written = x.clone()
+    func(written, *rest, **kwargs)  # type: ignore[operator]
+    plain, arguments, options = out_of_place(func, (x, *rest), kwargs)
+    before = x.clone()
+    assert torch.equal(plain(x, *arguments, **options), written)
+    assert torch.equal(x, before)
+
+
+def test_random_writes_have_no_such_form() -> None:
+    assert out_of_place(torch.Tensor.normal_, (random(3),), {})[0] is None

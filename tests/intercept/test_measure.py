@@ -1,0 +1,90 @@
+"""Measuring is faithful: values as they were, each consumer apart, each sample apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lxt_like as lxt
+from lxt_like.intercept.measure import Record
+from tests.support import account, inline, random
+
+
+def rows(model: nn.Module, x: Tensor, composite: str = "attnlrp") -> list[tuple[str, str, float]]:
+    audit = lxt.audit(model, x, 0, composite)
+    assert audit.ok, str(audit)
+    return [(r.op, r.kind, r.arrived) for r in audit.rows]
+
+
+def test_records() -> None:
+    record = Record("op", "linear", "m")
+    record.arrived[0], record.passed[0] = 3.0, 2.0
+    record.add("bias", 0, 0.25)
+    record.add("bias", 0, 0.25)
+    record.add("position", 0, 0.1)
+    assert record.residual(0) == pytest.approx(0.4)
+    assert record.residual(1) == 0.0
+
+
+def test_every_operation_that_carries_relevance_is_listed_in_order() -> None:
+    model, x = inline(lambda m, x: torch.relu(m.a(x)) + m.b(x)), random(2, 6)
+    listed = rows(model, x)
+    assert [(op, kind) for op, kind, _ in listed] == [
+        ("linear", "linear"),
+        ("relu", "activation"),
+        ("linear", "linear"),
+        ("add", "add"),
+        ("linear", "linear"),
+    ]
+    score = float(model(x)[:, 0].sum())
+    assert listed[-1][2] == pytest.approx(score, rel=1e-12)
+    # the sum hands on to its addends what it got
+    assert listed[1][2] + listed[2][2] == pytest.approx(listed[3][2], rel=1e-11)
+
+
+def test_values_are_kept_as_they_were() -> None:
+    """What is overwritten later was read before."""
+
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.a(x)
+        z = y + m.b(x)  # reads y
+        y.mul_(3.0)  # and then y changes
+        y[:, 0] = 0.0
+        return z + y
+
+    account(inline(body), random(2, 6))
+
+
+def test_a_buffer_written_again_and_again() -> None:
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        out = torch.zeros(len(x), 6, dtype=x.dtype)
+        for i in range(3):
+            out[:, i] = m.a(x)[:, i]
+            out += m.b(x)
+        return out
+
+    account(inline(body), random(2, 6))
+
+
+def test_operations_without_relevance_are_left_out() -> None:
+    model = inline(lambda m, x: m.a(x) + 0 * m.b(x).detach().sigmoid())
+    assert all(op != "sigmoid" for op, _, _ in rows(model, random(2, 6)))
+
+
+def test_an_unseen_node_is_measured_where_its_values_are_known() -> None:
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return 2 * x + 1  # the offset is nobody's
+
+        @staticmethod
+        def backward(ctx: object, g: Tensor) -> Tensor:
+            return 2 * g
+
+    model, x = inline(lambda m, x: Twice.apply(m.a(x))), random(2, 6)
+    with pytest.warns(lxt.errors.UnruledWarning, match="TwiceBackward"):
+        got = lxt.attribute(model, x, 0, strict=False, ledger=True)
+    lost = float(model.c.weight[0].sum())
+    assert got.ledger.gap.tolist() == pytest.approx([lost, lost], rel=1e-11)
+    assert got.ledger.unruled.tolist() == pytest.approx([abs(lost)] * 2, rel=1e-11)

@@ -1,0 +1,109 @@
+"""The ledger: what it says it does, and that a wrong rule cannot hide in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+import lxt_like as lxt
+from lxt_like.intercept.measure import Measure, Record
+from lxt_like.ledger import Ledger, make_ledger
+from lxt_like.rules import CAUSES
+from tests.models.tiny import build, inputs
+from tests.support import inline, random
+
+
+def ledger(gap: float = 0.0, unruled: float = 0.0) -> Ledger:
+    column = torch.tensor([1.0], dtype=torch.float64)
+    return Ledger(
+        column, 0.75 * column - gap, {"bias": 0.25 * column}, unruled * column, gap * column
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "unruled", "closed"),
+    [(0.0, 0.0, True), (1e-5, 0.0, True), (1e-3, 0.0, False), (0.0, 1e-3, False)],
+)
+def test_closed(gap: float, unruled: float, closed: bool) -> None:
+    assert ledger(gap, unruled).closed == closed
+    assert not ledger(float("nan")).closed
+
+
+def test_records_are_summed_by_cause_and_sample() -> None:
+    measure = Measure()
+    for arrived, passed, kept in ((3.0, 2.0, 1.0), (2.0, 2.5, -0.5), (1.0, 0.0, 0.25)):
+        record = Record("op", "linear", "m")
+        record.arrived[0], record.passed[0] = arrived, passed
+        record.add("bias", 0, kept)
+        measure.records.append(record)
+    measure.records[0].add("position", 1, 2.0)
+    made = make_ledger(measure, torch.tensor([4.0, 5.0]), torch.tensor([3.0, 1.0]), {})
+    assert made.entries["bias"].tolist() == [0.75, 0.0]
+    assert made.entries["position"].tolist() == [0.0, 2.0]
+    assert made.unruled.tolist() == [0.75, 2.0]  # absolute values: nothing cancels
+    assert made.gap.tolist() == [0.25, 2.0]
+
+
+def test_account_and_text() -> None:
+    account = ledger().account(0)
+    assert (account.score, account.inputs, dict(account.entries)) == (1.0, 0.75, {"bias": 0.25})
+    lines = str(ledger()).splitlines()
+    assert [line.split()[0] for line in lines if line[0] != "-"] == [
+        "inputs",
+        "bias",
+        "gap",
+        "score",
+        "unruled",
+    ]
+    assert "+0.75" in lines[0]
+
+
+@dataclass(frozen=True)
+class ThirdsOnly(lxt.rules.Uniform):
+    """A faulty rule: a third of the relevance is lost, and nobody declares it."""
+
+    def product(self, a: Any, b: Any, sources: Any) -> Any:
+        from lxt_like.rules.base import scaled
+
+        return scaled(a, 1 / 3) * scaled(b, 1 / 3)
+
+
+def test_a_faulty_rule_is_found_out() -> None:
+    model, x = inline(lambda m, x: m.a(x) * m.b(x)), random(2, 6)
+    faulty = lxt.composites.AttnLRP() + lxt.Composite([ThirdsOnly()])
+    got = lxt.attribute(model, x, 0, faulty, ledger=True)
+    lost = (model.a(x) * model.b(x) @ model.c.weight[0]) / 3
+    assert got.ledger.gap.tolist() == pytest.approx(lost.tolist(), rel=1e-11)
+    assert got.ledger.unruled.tolist() == pytest.approx(lost.abs().tolist(), rel=1e-11)
+    assert not got.ledger.closed
+    audit = lxt.audit(model, x, 0, faulty)
+    worst = max(audit.rows, key=lambda r: r.residual)
+    assert (worst.op, worst.kind) == ("mul", "product")
+    assert "ThirdsOnly" in worst.rule
+    assert "NOT ok" in str(audit)
+
+
+def test_samples_have_their_own_accounts() -> None:
+    model, batch = build("bert"), inputs("bert", batch=3)
+    together = lxt.attribute(model, batch, 0, ledger=True).ledger
+    for row in range(3):
+        one = {k: v[row : row + 1] for k, v in batch.items()}
+        alone = lxt.attribute(model, one, 0, ledger=True).ledger
+        assert together.entries.keys() == alone.entries.keys()
+        for cause, amounts in alone.entries.items():
+            assert float(together.entries[cause][row]) == pytest.approx(float(amounts[0]), abs=1e-5)
+
+
+def test_causes_are_documented() -> None:
+    causes: set[str] = set()
+    for name, layer in (("bert", "bert.encoder.layer.0"), ("gemma2", "model.layers.0")):
+        model = build(name, dtype=torch.float64)
+        epsilon = lxt.composites.Epsilon(0.1)
+        half = {layer: torch.full((1,), 0.5)}
+        got = lxt.attribute(model, inputs(name), 0, epsilon, ledger=True, masks=half)
+        causes |= set(got.ledger.entries)
+    assert {"bias", "position", "token_type", "softmax", "epsilon", "rounding", "masked"} <= causes
+    assert causes <= set(CAUSES)

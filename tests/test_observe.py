@@ -1,0 +1,179 @@
+"""Named layers, heads and masks, seen in the same backward."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lxt_like as lxt
+from lxt_like.errors import InputError
+from tests.models.tiny import FAMILIES, build, inputs, widen
+from tests.oracles.arrays import relative_error
+from tests.support import COMPOSITES, account, draw, inline, random
+
+
+def layers_of(model: Any) -> list[str]:
+    names = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList)]
+    root = max(names, key=lambda n: len(model.get_submodule(n)))
+    return [f"{root}.{i}" for i in range(len(model.get_submodule(root)))]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_watching_changes_nothing(name: str) -> None:
+    model, batch = build(name), inputs(name)
+    layers = layers_of(model)
+    want = lxt.attribute(model, batch, 0)
+    got = lxt.attribute(model, batch, 0, layers=layers)
+    assert torch.equal(got.relevance, want.relevance)
+    assert list(got.layers) == layers
+    assert all(r.shape == (2, 9, 32) for r in got.layers.values())
+    assert {path.rsplit(".", 1)[0] for path in got.heads} <= {n for n, _ in model.named_modules()}
+    assert len(got.heads) == len(layers)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_conservation_layer_by_layer(name: str) -> None:
+    """Under CP-LRP a layer's output holds all but the biases above it: without any, the score."""
+    model, batch = widen(build(name, dtype=torch.float64)), inputs(name)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if n.endswith("bias"):
+                p.zero_()
+    got = lxt.attribute(model, batch, 0, "cp_lrp", layers=layers_of(model))
+    for path, relevance in got.layers.items():
+        torch.testing.assert_close(
+            relevance.sum((1, 2)), got.score, rtol=1e-9, atol=1e-12, msg=path
+        )
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+@pytest.mark.parametrize("attn", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    ("name", "projection", "layer"),
+    [
+        ("llama", "self_attn.o_proj", "model.layers.0"),
+        ("gpt2", "attn.c_proj", "transformer.h.0"),
+        ("bert", "attention.output.dense", "bert.encoder.layer.0"),
+    ],
+)
+def test_heads_are_what_the_output_projection_reads(
+    name: str, projection: str, layer: str, attn: Any, composite: str
+) -> None:
+    """Head by head, the relevance of the projection's input: the heads in their places."""
+    model, batch = build(name, attn=attn), inputs(name, padded="right")
+    got = lxt.attribute(model, batch, 0, composite, layers=[layer])
+    (heads,) = got.heads.values()
+    assert heads.shape == (2, 4, 9)
+    x = model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_()
+    seen = []
+
+    def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        args[0].retain_grad()
+        seen.append(args[0])
+
+    hook = model.get_submodule(f"{layer}.{projection}").register_forward_pre_hook(keep)
+    with lxt.patch(model, composite):
+        model(inputs_embeds=x, attention_mask=batch["attention_mask"]).logits[:, 0].sum().backward()
+    hook.remove()
+    want = (seen[0] * seen[0].grad).unflatten(-1, (4, 8)).sum(-1).transpose(1, 2)
+    if name == "bert":
+        assert relative_error(heads, want) < 1e-5
+    else:  # without ids transformers cannot find the last real token: the unpadded row
+        assert relative_error(heads[0], want[0]) < 1e-5
+
+
+def test_globs_and_modules_that_run_twice() -> None:
+    got = lxt.attribute(build("bert"), inputs("bert"), 0, layers="bert.encoder.layer.?.output")
+    assert list(got.layers) == [f"bert.encoder.layer.{i}.output" for i in (0, 1)]
+    model = inline(lambda m, x: m.a(m.a(x)))
+    twice = lxt.attribute(model, random(2, 6), 0, layers=["a"]).layers
+    assert list(twice) == ["a", "a:1"]
+    assert relative_error(twice["a:1"], twice["a"]) > 1e-3
+
+
+def test_what_is_not_on_the_path_has_no_relevance() -> None:
+    model = inline(lambda m, x: m.a(x) + 0 * m.b(x).detach())
+    got = lxt.attribute(model, random(2, 6), 0, layers=["a", "b"])
+    assert not got.layers["b"].any()
+    assert got.layers["a"].any()
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_masks(name: str) -> None:
+    model, batch = build(name), inputs(name)
+    layer = layers_of(model)[0]
+    want = lxt.attribute(model, batch, 0, ledger=True)
+    ones = lxt.attribute(model, batch, 0, masks={layer: torch.ones(1)}, ledger=True)
+    assert relative_error(ones.relevance, want.relevance) < 1e-6
+    assert "masked" not in ones.ledger.entries
+    zeros = lxt.attribute(model, batch, 0, masks={layer: torch.zeros(1)}, ledger=True)
+    assert not zeros.relevance.any()
+    assert zeros.ledger.closed
+    assert bool((zeros.ledger.entries["masked"].abs() > 1e-3).all())
+    token = torch.zeros(9, 1)
+    token[2] = 1
+    some = lxt.attribute(model, batch, 0, masks={layer: token}, ledger=True)
+    assert some.ledger.closed
+    assert relative_error(some.relevance, want.relevance) > 1e-2
+
+
+def test_masks_split_the_relevance() -> None:
+    """Two masks that add up to one split the relevance in two."""
+    model, batch = build("llama"), inputs("llama")
+    layer = layers_of(model)[0]
+    want = lxt.attribute(model, batch, 0).relevance
+    mask = (random(32) > 0).float()
+    parts = [lxt.attribute(model, batch, 0, masks={layer: m}).relevance for m in (mask, 1 - mask)]
+    assert relative_error(parts[0] + parts[1], want) < 1e-5
+    booleans = lxt.attribute(model, batch, 0, masks={layer: mask.bool()}).relevance
+    assert torch.equal(booleans, parts[0])
+
+
+def test_masks_in_a_ledger_close_in_float64() -> None:
+    model, x = inline(lambda m, x: m.a(x) * m.b(x)), random(2, 6)
+    account(model, x, masks={"a": random(6, seed=3)})
+
+
+Pair = namedtuple("Pair", ["hidden", "rest"])
+KINDS = {
+    "tuple": lambda x: (x, None),
+    "list": lambda x: [x, None],
+    "named tuple": lambda x: Pair(x, None),
+    "dict": lambda x: {"hidden": x, "rest": None},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_of_other_kinds(kind: str) -> None:
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Any:
+            return KINDS[kind](self.linear(x))
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = Inner(), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.inner(x)
+            return self.head(out["hidden"] if isinstance(out, dict) else out[0])
+
+    model, x = draw(Outer()).double(), random(2, 6)
+    got = lxt.attribute(model, x, 0, layers=["inner"], masks={"inner": torch.zeros(6)})
+    assert not got.relevance.any()
+    assert got.layers["inner"].shape == (2, 6)
+    assert got.layers["inner"].any()  # what arrived, before the mask
+
+
+@pytest.mark.parametrize("options", [{"layers": ["x.y"]}, {"masks": {"x.y": torch.ones(1)}}])
+def test_unknown_layers(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"no module matches the layer 'x\.y'; the model has"):
+        lxt.attribute(build("bert"), inputs("bert"), 0, **options)

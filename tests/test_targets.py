@@ -1,0 +1,136 @@
+"""Targets: which number is explained, for whom, and the errors of those that do not exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import lxt_like as lxt
+from lxt_like.errors import InputError, TargetError
+from lxt_like.targets import as_target, class_names, logits_of
+from tests.models.tiny import build, inputs
+from tests.oracles.arrays import relative_error
+from tests.support import closing_error, random
+
+LOGITS = torch.tensor([[1.0, 3.0, 2.0], [4.0, -1.0, 0.5]])
+NAMES = {0: "negative", 1: "neutral", 2: "Positive"}
+
+
+@pytest.mark.parametrize(
+    ("given", "indices", "labels"),
+    [
+        (None, [1, 0], ("neutral", "negative")),
+        (2, [2, 2], ("Positive", "Positive")),
+        (-1, [2, 2], ("Positive", "Positive")),
+        ("Positive", [2, 2], ("Positive", "Positive")),
+        ("positive", [2, 2], ("Positive", "Positive")),
+        ([0, "neutral"], [0, 1], ("negative", "neutral")),
+        (torch.tensor([2, 0]), [2, 0], ("Positive", "negative")),
+        (torch.tensor(1), [1, 1], ("neutral", "neutral")),
+        (lxt.Logit("neutral"), [1, 1], ("neutral", "neutral")),
+    ],
+)
+def test_classes(given: Any, indices: list[int], labels: tuple[str, ...]) -> None:
+    got = as_target(given).resolve(LOGITS, NAMES)
+    assert got.indices.tolist() == indices
+    assert got.labels == labels
+    assert got.score.tolist() == LOGITS[[0, 1], indices].tolist()
+    assert got.describe(1) == (labels[1], indices[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (3, "index 3 is out of range: the model has 3 classes"),
+        (-4, "out of range"),
+        ("great", "unknown class 'great'; the model's classes are 'negative', 'neutral'"),
+        (True, "a class index or name, got bool"),
+        (1.0, "a class index or name, got float"),
+        ([0], "got 1 targets for a batch of 2"),
+        (torch.tensor([0.0, 1.0]), "one class index per sample, got torch.float32"),
+        (torch.tensor([[0, 1]]), r"of shape \(1, 2\)"),
+        (lxt.Contrast(0, "great"), "unknown class 'great'"),
+    ],
+)
+def test_unknown_classes(given: Any, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        as_target(given).resolve(LOGITS, NAMES)
+
+
+def test_ambiguous_names_need_their_case() -> None:
+    names = {0: "US", 1: "us", 2: "x"}
+    assert as_target("us").resolve(LOGITS, names).indices.tolist() == [1, 1]
+    with pytest.raises(TargetError):
+        as_target("Us").resolve(LOGITS, names)
+
+
+def test_many_classes_are_abbreviated() -> None:
+    with pytest.raises(TargetError, match="and 80 more"):
+        as_target("x").resolve(random(1, 100), {i: f"c{i}" for i in range(100)})
+    with pytest.raises(TargetError, match="none: give an index"):
+        as_target("x").resolve(LOGITS, {})
+
+
+def test_contrast() -> None:
+    got = lxt.Contrast("Positive", 0).resolve(LOGITS, NAMES)
+    assert got.score.tolist() == [1.0, -3.5]
+    assert got.labels[0] == "Positive rather than negative"
+    assert got.describe(0) == ("Positive rather than negative", None)
+
+
+def test_a_contrast_is_the_difference_of_its_parts() -> None:
+    model, batch = build("bert"), inputs("bert")
+    parts = [lxt.attribute(model, batch, c, "cp_lrp").relevance for c in (0, 1)]
+    got = lxt.attribute(model, batch, lxt.Contrast(0, 1), "cp_lrp", ledger=True)
+    assert relative_error(got.relevance, parts[0] - parts[1]) < 1e-5
+    assert got.ledger.closed
+
+
+@pytest.mark.parametrize("target", [lxt.LogProb(), lxt.LogProb(2)])
+def test_log_probability_closes(target: lxt.LogProb) -> None:
+    model, batch = build("bert", dtype=torch.float64), inputs("bert")
+    got = lxt.attribute(model, batch, target, "cp_lrp", ledger=True)
+    p = torch.softmax(model(**batch).logits, -1)
+    assert closing_error(got.ledger) < 1e-12
+    assert relative_error(got.ledger.entries["softmax"], (p * p.log()).sum(-1)) < 1e-12
+
+
+def test_functions_of_the_logits() -> None:
+    model, batch = build("bert"), inputs("bert")
+    got = lxt.attribute(model, batch, lambda z: z[:, 0] - 2 * z[:, 2], "cp_lrp", ledger=True)
+    assert got.ledger.closed
+    for bad in (lambda z: z, lambda z: z.sum(), lambda z: 1.0):
+        with pytest.raises(TargetError, match=r"a tensor of shape \[batch\] = \[2\]"):
+            lxt.attribute(model, batch, bad)
+    with pytest.raises(lxt.errors.UnruledError, match="SoftmaxBackward"):
+        lxt.attribute(model, batch, lambda z: z.softmax(-1)[:, 0])
+
+
+def test_class_names() -> None:
+    assert class_names(build("bert")) == {i: f"LABEL_{i}" for i in range(3)}
+    assert class_names(torch.nn.Linear(1, 1)) == {}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_language_models_are_read_at_the_last_real_token(side: Any) -> None:
+    batch = inputs("llama", padded=side)
+    logits = random(2, 9, 5)
+    got = logits_of({"logits": logits}, batch)
+    last = [8, 8] if side == "left" else [8, 5]
+    assert torch.equal(got, logits[[0, 1], last])
+
+
+def test_logits_of_other_outputs() -> None:
+    flat = random(4)
+    assert logits_of(flat, {}).shape == (4, 1)
+    assert logits_of((LOGITS, None), {}) is LOGITS
+    assert torch.equal(logits_of(random(2, 9, 5), {}), random(2, 9, 5)[:, -1])
+    for output, message in (
+        ({"last_hidden_state": LOGITS}, "no logits, only last_hidden_state"),
+        ("text", "got str"),
+        (random(1, 2, 3, 4), r"got \(1, 2, 3, 4\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            logits_of(output, {})
