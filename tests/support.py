@@ -89,6 +89,12 @@ def closing_error(ledger: Ledger) -> float:
     return float((torch.maximum(ledger.gap.abs(), ledger.unruled) / parts.amax(0)).max())
 
 
+def per_score(ledger: Ledger) -> float:
+    """gap and unruled relative to the score, or to the inputs where the score nearly cancels."""
+    scale = torch.maximum(ledger.score.abs(), ledger.inputs.abs())
+    return float((torch.maximum(ledger.gap.abs(), ledger.unruled) / scale).max())
+
+
 def account(
     model: nn.Module,
     inputs: Any,

@@ -1,283 +1,19 @@
-"""Whole models: every explanation adds up, equals the definition, and depends on nothing else."""
+"""attribute() and audit(): inputs of all kinds, callers' modes, and clear errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, LxtError, ModelError, NumericalError
-from lxt_like.ledger import Ledger
-from tests.models.tiny import FAMILIES, Padding, build, inputs, single, widen
+from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
-from tests.oracles.models import ORACLES
 from tests.restore.snapshot import differences, snapshot
-from tests.support import COMPOSITES, Inline, closing_error, draw, inline, random
-
-TARGET = [1, 2]
-EVERY = pytest.mark.parametrize("name", FAMILIES)
-EVERY_COMPOSITE = pytest.mark.parametrize("composite", COMPOSITES)
-KERNELS = [(name, attn) for name in FAMILIES for attn in FAMILIES[name].kernels]
-PADDED = [
-    (name, side)
-    for name in FAMILIES
-    for side in ("right", "left")
-    if side == "right" or FAMILIES[name].left_padding
-]
-# in float64, what still computes in float32 once RMSNorms are widened: eager attention's softmax in
-# these, and ModernBERT's rotary embedding, which only queries and keys meet
-NARROWING = {("llama", "eager"), ("qwen3", "eager"), ("qwen3_moe", "eager"), ("gemma2", "eager")}
-NARROWING |= {("modernbert", "sdpa"), ("modernbert", "eager")}
-
-
-def per_score(ledger: Ledger) -> float:
-    """gap and unruled relative to the score, or to the inputs where the score nearly cancels."""
-    scale = torch.maximum(ledger.score.abs(), ledger.inputs.abs())
-    return float((torch.maximum(ledger.gap.abs(), ledger.unruled) / scale).max())
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize(("name", "attn"), KERNELS)
-def test_conservation(name: str, attn: Any, composite: str) -> None:
-    model = build(name, attn=attn)
-    batches: list[Padding] = ["right", "left"] if FAMILIES[name].left_padding else ["right"]
-    for padded in batches:
-        batch = inputs(name, padded=padded)
-        got = lxt.attribute(model, batch, TARGET, composite, ledger=True)
-        assert per_score(got.ledger) < 1e-4
-        assert got.ledger.closed
-        assert ("softmax" in got.ledger.entries) == (composite == "attnlrp")
-        assert torch.equal(got.output.logits, model(**batch).logits)
-        assert not got.relevance[batch["attention_mask"] == 0].any()
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize(("name", "attn"), KERNELS)
-def test_conservation_in_float64(name: str, attn: Any, composite: str) -> None:
-    model = widen(build(name, attn=attn, dtype=torch.float64))
-    got = lxt.attribute(model, inputs(name, padded="right"), TARGET, composite, ledger=True)
-    narrowed = composite == "attnlrp" and (name, attn) in NARROWING
-    assert ("rounding" in got.ledger.entries) == narrowed
-    assert per_score(got.ledger) < (1e-6 if narrowed else 1e-9)
-
-
-def test_float32_norms_lose_rounding_only() -> None:
-    model = build("llama", dtype=torch.float64)
-    ledger = lxt.attribute(model, inputs("llama"), TARGET, "cp_lrp", ledger=True).ledger
-    assert 0 < float(ledger.entries["rounding"].abs().max()) < 1e-5
-    assert float(ledger.gap.abs().max()) < 1e-6
-
-
-@EVERY
-def test_biases_are_what_their_gradients_say(name: str) -> None:
-    """The bias entry is the sum of b * b.grad over all biases, the norms' shifts included."""
-    model = widen(build(name, dtype=torch.float64))
-    batch = inputs(name)
-    for composite in COMPOSITES:
-        ledger = lxt.attribute(model, batch, TARGET, composite, ledger=True).ledger
-        biases = [p for n, p in model.named_parameters() if n.endswith("bias")]
-        for row, target in enumerate(TARGET):
-            with lxt.patch(model, composite):
-                for b in biases:
-                    b.requires_grad_(True)
-                score = model(**single(batch, row)).logits[0, target]
-                grads = torch.autograd.grad(score, biases, allow_unused=True)
-            pairs = zip(biases, grads, strict=True)
-            want = sum(float((b.detach() * g).sum()) for b, g in pairs if g is not None)
-            assert float(ledger.entries["bias"][row]) == pytest.approx(want, rel=1e-6)
-
-
-@EVERY
-def test_the_plain_gradient_does_not_close(name: str) -> None:
-    got = lxt.attribute(build(name), inputs(name), TARGET, "gradient", ledger=True)
-    assert not got.ledger.closed
-    assert bool((got.ledger.unruled > 0.1 * got.ledger.score.abs()).all())
-    assert bool((got.ledger.gap.abs() > 1e-2 * got.ledger.score.abs()).all())
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize(
-    ("name", "head"),
-    [(name, "classification") for name in ORACLES] + [("gpt2", "lm"), ("llama", "lm")],
-)
-def test_equals_the_definition(name: str, head: Any, composite: Any) -> None:
-    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
-        model = build(name, head=head, dtype=dtype)
-        model = widen(model) if dtype == torch.float64 else model
-        batch = inputs(name, padded="right")
-        want = ORACLES[name](model, batch, TARGET, composite)
-        got = lxt.attribute(
-            model, batch, TARGET, composite, ledger=True, layers=list(want["layers"])
-        )
-        assert relative_error(got.score, want["score"]) < tolerance
-        assert relative_error(got.relevance, want["embeddings"].sum(-1)) < tolerance
-        for cause, amounts in want["entries"].items():
-            entry = got.ledger.entries.get(cause, torch.zeros(2))
-            assert relative_error(entry, amounts) < tolerance, cause
-        # the oracle's layers are at their inputs: the output of one is the input of the next
-        for layer, following in pairwise(sorted(want["layers"])):
-            assert relative_error(got.layers[layer], want["layers"][following]) < tolerance, layer
-
-
-# -- what an explanation must not depend on -----------------------------------------------------
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize("name", [n for n in FAMILIES if len(FAMILIES[n].kernels) > 1])
-def test_sdpa_equals_eager(name: str, composite: str) -> None:
-    batch = inputs(name, padded="right")
-    one, other = (
-        lxt.attribute(build(name, attn=attn), batch, TARGET, composite, ledger=True)
-        for attn in ("sdpa", "eager")
-    )
-    assert relative_error(one.relevance, other.relevance) < 1e-5
-    for cause, amounts in one.ledger.entries.items():
-        assert relative_error(amounts, other.ledger.entries[cause]) < 1e-5, cause
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize(("name", "side"), PADDED)
-def test_padded_equals_alone(name: str, side: Any, composite: str) -> None:
-    """Padding on either side, a batch or a single sample: the same relevance."""
-    model, batch = build(name), inputs(name, padded=side)
-    together = lxt.attribute(model, batch, TARGET, composite).relevance
-    for row, target in enumerate(TARGET):
-        alone = lxt.attribute(model, single(batch, row), target, composite).relevance
-        real = batch["attention_mask"][row].bool()
-        assert relative_error(together[row][real], alone[0]) < 1e-5
-        assert not together[row][~real].any()
-
-
-@EVERY_COMPOSITE
-@pytest.mark.parametrize("reentrant", [False, True])
-@EVERY
-def test_checkpointed_equals_not(name: str, reentrant: bool, composite: str) -> None:
-    model, batch = build(name), inputs(name, padded="right")
-    plain = lxt.attribute(model, batch, TARGET, composite, ledger=True)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
-    for key in vars(model.config):
-        if "drop" in key and isinstance(getattr(model.config, key), float):
-            setattr(model.config, key, 0.0)
-    for module in model.modules():
-        for key in ("dropout_prob", "attn_dropout"):
-            if isinstance(getattr(module, key, None), float):
-                setattr(module, key, 0.0)
-    model.train()
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
-    assert any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
-    before = snapshot(model)
-    for ledger in (False, True):
-        got = lxt.attribute(model, batch, TARGET, composite, ledger=ledger)
-        assert relative_error(got.relevance, plain.relevance) < 1e-5
-    assert per_score(got.ledger) < 1e-4
-    for cause, amounts in plain.ledger.entries.items():
-        assert relative_error(amounts, got.ledger.entries[cause]) < 1e-5, cause
-    assert differences(before, model) == []
-
-
-@pytest.mark.parametrize("ledger", [False, True])
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpoints_that_the_model_calls_itself(reentrant: bool, ledger: bool) -> None:
-    """What is recomputed outside of any module meets the rules as well."""
-
-    def block(m: nn.Module, x: Tensor) -> Tensor:
-        return nn.functional.gelu(m.a(x)) * nn.functional.layer_norm(m.b(x), (6,))
-
-    def checkpointed(m: nn.Module, x: Tensor) -> Tensor:
-        return checkpoint(block, m, x, use_reentrant=reentrant)
-
-    x = random(2, 6)
-    want = lxt.attribute(inline(block), x, 0, ledger=ledger)
-    got = lxt.attribute(inline(checkpointed), x, 0, ledger=ledger)
-    assert relative_error(got.relevance, want.relevance) < 1e-12
-    if ledger:
-        assert closing_error(got.ledger) < 1e-12
-
-
-def test_execution_order_survives_recomputation() -> None:
-    def block(m: nn.Module, x: Tensor) -> Tensor:
-        return m.b(nn.functional.silu(m.a(x)))
-
-    def twice(m: nn.Module, x: Tensor, **options: Any) -> Tensor:
-        for _ in range(2):
-            x = checkpoint(block, m, x, **options) if options else block(m, x)
-        return x
-
-    x = random(2, 6)
-    for where in ("first", "last", range(1, 3)):
-        at = lxt.Assign(lxt.rules.Epsilon(0.5), where=where)
-        composite = lxt.composites.AttnLRP() + lxt.Composite([at])
-        want = lxt.attribute(inline(twice), x, 0, composite)
-        assert relative_error(want.relevance, lxt.attribute(inline(twice), x, 0).relevance) > 1e-3
-        kept = inline(lambda m, x: twice(m, x, use_reentrant=False))
-        got = lxt.attribute(kept, x, 0, composite)
-        assert relative_error(got.relevance, want.relevance) < 1e-12
-        with pytest.raises(lxt.errors.PatchError, match="use_reentrant=False"):
-            lxt.attribute(inline(lambda m, x: twice(m, x, use_reentrant=True)), x, 0, composite)
-
-
-@EVERY_COMPOSITE
-@EVERY
-def test_by_hand_equals_attribute(name: str, composite: str) -> None:
-    model, batch = build(name), inputs(name)
-    want = lxt.attribute(model, batch, TARGET, composite)
-    x = model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_()
-    with lxt.patch(model, composite):
-        logits = model(inputs_embeds=x, attention_mask=batch["attention_mask"]).logits
-        logits[[0, 1], TARGET].sum().backward()
-    assert relative_error((x * x.grad).sum(-1), want.relevance) < 1e-5
-    embeds = {"inputs_embeds": x.detach(), "attention_mask": batch["attention_mask"]}
-    direct = lxt.attribute(model, embeds, TARGET, composite).relevance
-    assert relative_error(direct.sum(-1), want.relevance) < 1e-5
-
-
-def test_the_ledger_changes_no_number() -> None:
-    for name in FAMILIES:
-        model, batch = build(name), inputs(name, padded="right")
-        lean = lxt.attribute(model, batch, TARGET)
-        full = lxt.attribute(model, batch, TARGET, ledger=True)
-        assert torch.equal(lean.output.logits, full.output.logits)
-        assert relative_error(lean.relevance, full.relevance) < 1e-5
-
-
-@contextmanager
-def autocast(dtype: torch.dtype) -> Iterator[None]:
-    with torch.autocast("cpu", dtype=dtype):
-        yield
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("way", ["weights", "autocast"])
-@EVERY
-def test_low_precision(name: str, way: str, dtype: torch.dtype) -> None:
-    """Near the float32 relevance, forward unchanged, closed to the precision at hand."""
-    batch = inputs(name, padded="right")
-    want = lxt.attribute(build(name), batch, TARGET, "cp_lrp").relevance
-    model = build(name, dtype=dtype) if way == "weights" else build(name)
-    with autocast(dtype) if way == "autocast" else torch.enable_grad():
-        plain = model(**batch).logits
-        got = lxt.attribute(model, batch, TARGET, "cp_lrp", ledger=True)
-    assert torch.equal(got.output.logits, plain)
-    assert got.relevance.isfinite().all()
-    assert got.relevance.dtype == torch.float32
-    room = 0.3 if dtype == torch.bfloat16 else 0.05
-    if name != "qwen3_moe":  # a router may choose other experts
-        assert relative_error(got.relevance, want) < room
-    assert closing_error(got.ledger) < room
-
-
-# -- inputs, targets, modes -----------------------------------------------------------------------
+from tests.support import COMPOSITES, Inline, closing_error, draw, inline, per_score, random
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
@@ -497,12 +233,12 @@ def test_no_model(model: Any) -> None:
 
 def test_audit() -> None:
     model, batch = build("qwen3_moe"), inputs("qwen3_moe")
-    audit = lxt.audit(model, batch, TARGET)
+    audit = lxt.audit(model, batch, [1, 2])
     assert audit.ok
     assert "ok: the account closes" in str(audit)
     assert {"linear", "attention", "norm", "activation", "product"} <= {r.kind for r in audit.rows}
-    assert not lxt.audit(model, batch, TARGET, "gradient").ok
-    # what arrives at the first row is the score
+    assert not lxt.audit(model, batch, [1, 2], "gradient").ok
+    # the rows and the ledger tell the same story
     declared = sum(sum(r.declared.values()) for r in audit.rows)
     booked = sum(float(v.sum()) for v in audit.ledger.entries.values())
     assert declared == pytest.approx(booked, rel=1e-9)

@@ -126,7 +126,9 @@ def positional(
 
     A ``self`` that a method was called on is position 0 already.
     """
-    entry = ENTRIES.get(IN_PLACE.get(func, func))
+    entry = ENTRIES.get(func)
+    if entry is not None and entry.in_place_of is not None:
+        entry = ENTRIES.get(entry.in_place_of)
     if entry is None or not kwargs:
         return args, kwargs
     names = _OPERANDS.get(entry.name, _INPUT)
