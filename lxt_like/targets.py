@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, TargetError
+from .intercept.graph import claim
 
 Index = int | str | Tensor | Sequence[Any]
 Names = Mapping[int, str]
@@ -129,6 +130,7 @@ class LogProb(Target):
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         at = indices_of(self.c, logits, names)
         log_p = torch.log_softmax(logits, -1)
+        claim(log_p, (logits,))
         frozen = log_p.detach().double()
         kept = torch.where(frozen.exp() == 0, 0.0, frozen.exp() * frozen).sum(-1)
         labels = tuple(f"log p({_label(i, names)})" for i in at.tolist())

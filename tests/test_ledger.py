@@ -65,7 +65,7 @@ def test_account_and_text() -> None:
 class ThirdsOnly(lxt.rules.Uniform):
     """A faulty rule: a third of the relevance is lost, and nobody declares it."""
 
-    def product(self, a: Any, b: Any, sources: Any) -> Any:
+    def product(self, a: Any, b: Any, sources: Any, fuse: bool = False) -> Any:
         from lxt_like.rules.base import scaled
 
         return scaled(a, 1 / 3) * scaled(b, 1 / 3)

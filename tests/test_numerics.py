@@ -26,7 +26,9 @@ def test_ratio(dtype: torch.dtype) -> None:
     x = torch.tensor([0.0, -0.0, 2.0, -4.0], dtype=dtype)
     out = ratio(x * 3, x, 7.0)
     assert out.tolist() == [7.0, 7.0, 3.0, 3.0]
-    assert out.dtype == dtype
+    assert out.dtype == upcast(x).dtype
+    assert torch.equal(ratio(x, x, 1.0), torch.ones(4))  # its own numerator is left alone
+    assert x.tolist() == [0.0, 0.0, 2.0, -4.0]
 
 
 def test_upcast() -> None:

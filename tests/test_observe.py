@@ -28,7 +28,8 @@ def test_watching_changes_nothing(name: str) -> None:
     layers = layers_of(model)
     want = lxt.attribute(model, batch, 0)
     got = lxt.attribute(model, batch, 0, layers=layers)
-    assert torch.equal(got.relevance, want.relevance)
+    # unwatched, a gate and its product are one step: the same factors in another order
+    assert relative_error(got.relevance, want.relevance) < 1e-6
     assert list(got.layers) == layers
     assert all(r.shape == (2, 9, 32) for r in got.layers.values())
     assert {path.rsplit(".", 1)[0] for path in got.heads} <= {n for n, _ in model.named_modules()}

@@ -182,7 +182,7 @@ def test_claims_cover_what_lies_between() -> None:
     before = torch.atan(x)
     out = torch.tanh(before.square())
     assert unruled(out) == {"Atan", "Pow", "Tanh"}
-    claim(out, "op", (before,))
+    claim(out, (before,))
     assert unruled(out) == {"Atan"}
 
 
@@ -190,11 +190,11 @@ def test_places_are_the_nearest_known_towards_the_output() -> None:
     x = random(3).requires_grad_()
     y = torch.atan(x)
     out = y.sin() * 2
-    note(out, "mul in b")
-    note(y, "atan in a")
+    note(out, torch.mul, "b")
+    note(y, torch.atan, "a")
     found = {str(u) for u in find_unruled([out])[0]}
-    assert found == {"AtanBackward0 (atan in a)", "SinBackward0 (mul in b)"}
-    assert locate([out], {y.grad_fn}) == {y.grad_fn: "atan in a"}
+    assert found == {"AtanBackward0 (torch.atan in a)", "SinBackward0 (mul in b)"}
+    assert locate([out], {y.grad_fn}) == {y.grad_fn: "torch.atan in a"}
 
 
 def test_every_node_is_visited_once() -> None:
