@@ -47,11 +47,11 @@ class _Program(TyperGroup):
 
 
 def _usage(error: Any) -> str:
-    message = str(error.format_message()).rstrip(".")
+    message = str(error.format_message()).rstrip(".?")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "lxt-like"
     hint = ""
-    if message.startswith("No such command"):
+    if message.startswith("No such command") and "Did you mean" not in message:
         hint = f"; a text is explained by: {command} explain TEXT"
     elif message.startswith("No such option"):
         hint = "; a text that begins with a dash goes behind --"

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import (
-    CompositeError,
-    InputError,
-    LxtError,
-    PatchError,
-    RuleError,
-    TargetError,
-    UnruledError,
-)
+from ..errors import InputError
 from . import options
-from .guard import MISTAKE, SOME_FAILED, describe, guarded
+from .guard import guarded
+from .outcomes import Report, each
 from .progress import Progress
-from .streams import NoReaderError, emit, emit_json, error_line, say
-from .texts import Line, gather
+from .texts import gather
 
 if TYPE_CHECKING:
     from ..explain import TextExplanation
-    from ..explanation import TextData
-
-Explain = Callable[[list[str]], "list[TextExplanation]"]
-Outcome = tuple[Line, "TextExplanation | Exception"]
-
-# what is wrong with these is wrong for every text
-_NOT_THE_TEXT = (CompositeError, PatchError, RuleError, TargetError, UnruledError)
 
 
 @guarded
@@ -96,11 +81,14 @@ def explain(
         ),
     ] = None,
     batch_size: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, metavar="N", rich_help_panel=options.LONG, help="The most texts at once."
+            min=1,
+            metavar="N",
+            rich_help_panel=options.LONG,
+            help="The most texts at once. Default: 16, with the account 1, which is faster then.",
         ),
-    ] = 16,
+    ] = None,
     no_ledger: Annotated[
         bool,
         typer.Option(
@@ -139,6 +127,7 @@ def explain(
         from ..explain.windows import limit_window, token_limit
         from .model import opened, target_of
 
+        size = batch_size or (16 if no_ledger else 1)
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
             limit_window(window, token_limit(loaded.model, loaded.tokenizer))
             chosen = target_of(loaded, target, foil)
@@ -150,17 +139,17 @@ def explain(
                 composite=composite,
                 window=window,
                 stride=stride,
-                batch_size=batch_size,
+                batch_size=size,
                 ledger=not no_ledger,
                 strict=not no_strict,
             )
-            made = _Made(out or [], single, as_json, quiet)
-            outcomes = _each(lines, partial(_explain, together, pair), batch_size)
+            report = Report(out or [], single, as_json, quiet)
+            outcomes = each(lines, partial(_explain, together, pair), size, debug)
             try:
-                made.take(outcomes, len(lines), progress)
+                report.take(outcomes, len(lines), progress)
             finally:  # also if it was interrupted: what is computed is not lost
-                made.finish()
-    return made.code
+                report.finish()
+    return report.code
 
 
 def _check_options(
@@ -184,102 +173,3 @@ def _explain(run: Any, pair: str | None, texts: list[str]) -> list[TextExplanati
         text=texts, pair=None if pair is None else [pair] * len(texts)
     )
     return made
-
-
-def _each(lines: Sequence[Line], run: Explain, size: int) -> Iterator[Outcome]:
-    """Every text with its explanation, or with the error that it alone caused, in order.
-
-    Raises what is no single text's fault: an error about rules or targets, or the same error
-    for all texts of the first batch.
-    """
-    for start in range(0, len(lines), size):
-        chunk = lines[start : start + size]
-        try:
-            results: list[TextExplanation | Exception] = [*run([line.text for line in chunk])]
-        except Exception as error:
-            if len(lines) == 1 or isinstance(error, _NOT_THE_TEXT):
-                raise
-            results = [_alone(line, run) for line in chunk]
-            failures = [r for r in results if isinstance(r, Exception)]
-            same = len({describe(f) for f in failures}) == 1 and len(failures) == len(chunk)
-            if start == 0 and same and len(chunk) > 1 and not isinstance(error, InputError):
-                raise
-        yield from zip(chunk, results, strict=True)
-
-
-def _alone(line: Line, run: Explain) -> TextExplanation | Exception:
-    try:
-        return run([line.text])[0]
-    except Exception as error:  # it is reported with the text's place
-        return error
-
-
-class _Made:
-    """What became of the texts: printed as they come, kept for the files, failures counted."""
-
-    def __init__(self, outs: Sequence[str], single: bool, as_json: bool, quiet: bool) -> None:
-        self.outs = outs
-        self.single = single
-        self.as_json = as_json
-        self.quiet = quiet
-        self.printing = not (as_json or quiet)
-        self.kept: list[TextExplanation] = []
-        self.total = self.failed = self.code = 0
-
-    @property
-    def data(self) -> TextData | list[TextData]:
-        """As it goes into a file: the explanation of a single text, else a list."""
-        return self.kept[0] if self.single else [*self.kept]
-
-    def take(self, outcomes: Iterator[Outcome], total: int, progress: Progress) -> None:
-        """Print and keep what comes until there is no more."""
-        self.total = total
-        progress.status("explaining ..." if total == 1 else "")
-        progress.start(total)
-        first = True
-        for line, outcome in outcomes:
-            progress.clear()
-            if isinstance(outcome, Exception):
-                self.failed += 1
-                self.code = SOME_FAILED
-                error_line(f"{line.where}: {describe(outcome)}")
-            else:
-                self.kept.append(outcome)
-                self._print(outcome, first)
-                first = False
-            progress.advance()
-        progress.close()
-        if self.failed:
-            say(f"{self.failed} of {total} texts could not be explained")
-
-    def _print(self, made: TextExplanation, first: bool) -> None:
-        from ..render.terminal import separator, to_terminal
-
-        if not self.printing:
-            return
-        try:
-            emit(("" if first else separator()) + to_terminal(made))
-        except NoReaderError:
-            if not self.outs:
-                raise
-            self.printing = False  # the files are still wanted
-
-    def finish(self) -> None:
-        """Write what there is into every file, and as JSON to stdout if that is wanted."""
-        from ..render import save, to_json
-
-        if not self.kept:
-            return
-        for path in self.outs:
-            try:
-                save(self.data, path)
-            except LxtError as error:
-                error_line(describe(error))
-                self.code = MISTAKE
-                continue
-            if not self.quiet:
-                some = len(self.kept) < self.total
-                how_many = f" ({len(self.kept)} of {self.total} texts)" if some else ""
-                say(f"wrote {path}{how_many}")
-        if self.as_json:
-            emit_json(to_json(self.data))

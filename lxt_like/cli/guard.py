@@ -110,7 +110,7 @@ class _Once:
 
 @contextmanager
 def quiet_libraries(verbose: bool, downloads: bool) -> Iterator[None]:
-    """transformers without its notices and loading bars, as before afterwards.
+    """transformers and its hub without their notices and loading bars, as before afterwards.
 
     With ``downloads`` the bars of large downloads stay.
     """
@@ -118,17 +118,21 @@ def quiet_libraries(verbose: bool, downloads: bool) -> Iterator[None]:
         yield
         return
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    hub_bars = not are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    loggings = (logging, hub_logging)
+    levels = [one.get_verbosity() for one in loggings]
+    bars, hub_bars = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    for one in loggings:
+        one.set_verbosity_error()
+    logging.disable_progress_bar()  # those of the hub, too
     if downloads and hub_bars:
         enable_progress_bars()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        for one, level in zip(loggings, levels, strict=True):
+            one.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -42,6 +42,7 @@ class Progress:
         """One more text is done."""
         if self._bar is not None:
             self._bar.update()
+            self._bar.refresh()  # it was cleared, and update draws only now and then
 
     def clear(self) -> None:
         """Take what is shown off the screen, for a moment in case of the bar."""

@@ -35,7 +35,8 @@ def table(
     """Rows under a header, each line at most ``width`` columns wide (None: as wide as needed).
 
     Too wide a table loses the columns that can be spared, then the beginning of the first
-    column's longer cells; one that does not fit even so becomes a list, a block for each row.
+    column's longer cells; one that does not fit even so becomes a list, a block for each row,
+    without the columns that can be spared.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     for spare in (False, True):
@@ -74,7 +75,7 @@ def _blocks(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -
         named = [
             f"{column.title}\u00a0{cell}" if column.right else cell
             for column, cell in zip(columns[1:], rest, strict=True)
-            if cell
+            if cell and not column.spared
         ]
         # only between cells, so that a name and its number stay together
         body = textwrap.wrap(

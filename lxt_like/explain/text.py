@@ -29,7 +29,7 @@ def explain(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     window: int | None = None,
     stride: int | None = None,
     ledger: bool = True,
@@ -47,7 +47,7 @@ def explain(
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     window: int | None = None,
     stride: int | None = None,
     ledger: bool = True,
@@ -64,7 +64,7 @@ def explain(
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     window: int | None = None,
     stride: int | None = None,
     ledger: bool = True,
@@ -92,7 +92,8 @@ def explain(
         composite: name of a preset or a ``Composite``; one without a name is recorded as the code
             that makes it.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
-        batch_size: the most texts (or windows) that run at once.
+        batch_size: the most texts (or windows) that run at once; None: 16, or 1 with a ledger,
+            which takes a backward through the whole batch for each text in it.
         window: tokens per window, special tokens included; None: cut what is too long.
         stride: tokens that neighbouring windows share; None: a quarter of what fits.
         ledger: whether to account for the whole score (costs some time).
@@ -112,6 +113,8 @@ def explain(
         UnruledError: with ``strict``, an operation has no rule.
     """
     given = check_texts(text, pair)
+    if batch_size is None:
+        batch_size = 1 if ledger else 16
     positive(batch_size, "batch_size")
     if window is not None:
         positive(window, "window")

@@ -61,6 +61,14 @@ def test_one_text(engine: Engine, classifier: Any, wordpiece: Any) -> None:
     assert engine.options == [{"composite": "attnlrp", "ledger": True, "strict": True}]
 
 
+@pytest.mark.parametrize(("ledger", "sizes"), [(True, [1, 1, 1]), (False, [3])])
+def test_texts_go_together_where_that_is_cheaper(
+    engine: Engine, classifier: Any, wordpiece: Any, ledger: bool, sizes: list[int]
+) -> None:
+    explain(classifier, ["a", "film", "x"], tokenizer=wordpiece, ledger=ledger)
+    assert [len(b["input_ids"]) for b in engine.batches] == sizes
+
+
 def test_many_texts_keep_their_order(engine: Engine, classifier: Any, wordpiece: Any) -> None:
     rng = random.Random(0)
     texts = [
@@ -285,10 +293,10 @@ def test_a_causal_classifier_with_and_without_padding(engine: Engine) -> None:
     assert [len(b["input_ids"]) for b in engine.batches] == [1, 1, 1, 1]
     model.config.pad_token_id = tokenizer.pad_token_id
     engine.batches.clear()
-    together = explain(model, texts, tokenizer=tokenizer)
+    together = explain(model, texts, tokenizer=tokenizer, batch_size=16)
     assert [len(b["input_ids"]) for b in engine.batches] == [4]
     tokenizer.padding_side = "left"
-    left = explain(model, texts, tokenizer=tokenizer)
+    left = explain(model, texts, tokenizer=tokenizer, batch_size=16)
     for a, b, c in zip(alone, together, left, strict=True):
         same(a, b)
         same(a, c)
@@ -303,7 +311,7 @@ def test_a_model_without_a_mask_is_never_padded(engine: Engine) -> None:
     made = FNetConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)
     model = FNetForSequenceClassification(made).eval()
     texts = ["a b c", "x", "c b a", "a b"]
-    for ex in explain(model, texts, tokenizer=tokenizer):
+    for ex in explain(model, texts, tokenizer=tokenizer, batch_size=16):
         same(ex, explain(model, ex.text, tokenizer=tokenizer))
     assert sorted(len(b["input_ids"]) for b in engine.batches) == [1] * 6 + [2]
     assert "attention_mask" not in engine.batches[0]
@@ -319,7 +327,7 @@ def test_a_model_that_reads_its_padding_is_run_alone(
         return forward(input_ids, torch.ones_like(attention_mask), token_type_ids)
 
     monkeypatch.setattr(model, "forward", unmasked)
-    many = explain(model, ["a b c", "x"], tokenizer=wordpiece)
+    many = explain(model, ["a b c", "x"], tokenizer=wordpiece, batch_size=16)
     assert [len(b["input_ids"]) for b in engine.batches] == [2, 1, 1]
     same(many[1], explain(model, "x", tokenizer=wordpiece))
 

@@ -1,0 +1,137 @@
+"""Many texts: each explained or failing by itself, shown as it comes, none of the work lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import (
+    CompositeError,
+    InputError,
+    LxtError,
+    PatchError,
+    RuleError,
+    TargetError,
+    UnruledError,
+)
+from .guard import MISTAKE, SOME_FAILED, describe
+from .progress import Progress
+from .streams import NoReaderError, emit, emit_json, error_line, say
+from .texts import Line
+
+if TYPE_CHECKING:
+    from ..explain import TextExplanation
+    from ..explanation import TextData
+
+Explain = Callable[[list[str]], "list[TextExplanation]"]
+Outcome = tuple[Line, "TextExplanation | Exception"]
+
+_NOT_THE_TEXT = (CompositeError, PatchError, RuleError, TargetError, UnruledError)
+"""What is wrong with these is wrong for every text."""
+
+_ALIKE = 3
+"""So many texts that fail alike from the first on: it is not the texts."""
+
+
+def each(lines: Sequence[Line], run: Explain, size: int, debug: bool = False) -> Iterator[Outcome]:
+    """Every text with its explanation, or with the error that it alone caused, in order.
+
+    ``run`` gets ``size`` texts at once.  Raises what is no text's fault (an error about rules
+    or targets), whatever a lone text raises and, to ``debug``, whatever was not foreseen.
+    """
+    for start in range(0, len(lines), size):
+        chunk = lines[start : start + size]
+        try:
+            results: list[TextExplanation | Exception] = [*run([line.text for line in chunk])]
+        except Exception as error:
+            unforeseen = debug and not isinstance(error, LxtError)
+            if len(lines) == 1 or unforeseen or isinstance(error, _NOT_THE_TEXT):
+                raise
+            results = [error] if len(chunk) == 1 else [_alone(line, run) for line in chunk]
+        yield from zip(chunk, results, strict=True)
+
+
+def _alone(line: Line, run: Explain) -> TextExplanation | Exception:
+    try:
+        return run([line.text])[0]
+    except Exception as error:  # it is reported with the text's place
+        return error
+
+
+class Report:
+    """What became of the texts: printed as they come, kept for the files, failures counted.
+
+    ``code`` is the exit code so far.  ``single``: JSON is one explanation, not a list of one.
+    """
+
+    def __init__(self, outs: Sequence[str], single: bool, as_json: bool, quiet: bool) -> None:
+        self.outs = outs
+        self.single = single
+        self.as_json = as_json
+        self.quiet = quiet
+        self.printing = not (as_json or quiet)
+        self.kept: list[TextExplanation] = []
+        self.failures: list[Exception] = []
+        self.total = self.done = self.code = 0
+
+    def take(self, outcomes: Iterator[Outcome], total: int, progress: Progress) -> None:
+        """Print and keep what comes until there is no more, or no hope."""
+        self.total = total
+        progress.start(total)
+        for line, outcome in outcomes:
+            progress.clear()
+            if not isinstance(outcome, Exception):
+                self._keep(outcome)
+            else:
+                self.failures.append(outcome)
+                self.code = SOME_FAILED
+                error_line(f"{line.where}: {describe(outcome)}")
+                if self._hopeless():
+                    break
+            progress.advance()
+        progress.close()
+        if self.failures:
+            untried = total - self.done - len(self.failures)
+            rest = f"; the other {untried} were not tried" if untried else ""
+            say(f"{len(self.failures)} of {total} texts could not be explained{rest}")
+
+    def finish(self) -> None:
+        """Write what there is into every file, and as JSON to stdout if that is wanted."""
+        from ..render import save, to_json
+
+        if not self.kept:
+            return
+        data: TextData | list[TextData] = self.kept[0] if self.single else [*self.kept]
+        for path in self.outs:
+            try:
+                save(data, path)
+            except Exception as error:  # the other files are still wanted
+                error_line(describe(error))
+                self.code = MISTAKE if isinstance(error, LxtError) else SOME_FAILED
+                continue
+            if not self.quiet:
+                some = f" ({self.done} of {self.total} texts)" if self.done < self.total else ""
+                say(f"wrote {path}{some}")
+        if self.as_json:
+            emit_json(to_json(data))
+
+    def _keep(self, made: TextExplanation) -> None:
+        if self.outs or self.as_json:
+            self.kept.append(made)
+        self.done += 1
+        if not self.printing:
+            return
+        from ..render.terminal import separator, to_terminal
+
+        try:
+            emit((separator() if self.done > 1 else "") + to_terminal(made))
+        except NoReaderError:
+            if not self.outs:
+                raise
+            self.printing = False  # the files are still wanted
+
+    def _hopeless(self) -> bool:
+        """Whether nothing but the same error has come: of the model, not of the texts."""
+        alike = len({describe(failure) for failure in self.failures}) == 1
+        of_the_text = isinstance(self.failures[0], InputError)
+        return not self.done and alike and not of_the_text and len(self.failures) >= _ALIKE
