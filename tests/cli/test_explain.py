@@ -41,7 +41,7 @@ def test_several_texts_are_shown_in_order_with_lines_between(run):
 
 @pytest.mark.parametrize("how", ["file", "stdin", "dash"])
 def test_texts_by_line(run, in_folder: Path, how: str):
-    data = "Dull.\r\n\r\n   \nA bore.\nGreat!".encode()
+    data = b"Dull.\r\n\r\n   \nA bore.\nGreat!"
     Path("texts.txt").write_bytes(data)
     options = {"file": ["--file", "texts.txt"], "stdin": [], "dash": ["--file", "-"]}[how]
     result = run("explain", *options, "--json", input=None if how == "file" else data)

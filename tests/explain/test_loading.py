@@ -109,7 +109,8 @@ def test_a_name_beside_an_existing_folder_is_a_path(
     assert not is_local("sentiment")
 
 
-def test_a_hub_id_without_a_network(no_network: list[Any]) -> None:
+def test_a_hub_id_without_a_network(no_network: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # asked for: it tries
     with pytest.raises(ModelError, match="cannot load the model 'nobody-here/no-such-model'"):
         load_text_model("nobody-here/no-such-model")
     assert no_network

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.style import Style
 
 from lxt_like.errors import InputError, NumericalError
 from lxt_like.explanation import TextData
@@ -39,6 +40,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORFGBG", "COLORTERM", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+    # rich keeps a style's codes for the first colour system it was printed with
+    Style.parse.cache_clear()
+    Style._add.cache_clear()
 
 
 def test_plain_output() -> None:
