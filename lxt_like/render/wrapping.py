@@ -65,13 +65,18 @@ def _is_space(char: str) -> bool:
     return char.isspace() and char not in _NO_BREAK
 
 
+def _blank(text: str) -> bool:
+    """Nothing but spaces: a space that carries an accent is no place to cut."""
+    return all(_is_space(char) for char in text)
+
+
 def _is_wide(cluster: str) -> bool:
     return unicodedata.east_asian_width(cluster[0]) in ("W", "F")
 
 
 def _runs(text: str) -> Iterator[tuple[str, bool, bool]]:
     """Runs of one span as (text, is space, may break before): each wide character is its own."""
-    for space, group in groupby(clusters(text), key=lambda c: _is_space(c[0])):
+    for space, group in groupby(clusters(text), key=_blank):
         if space:
             yield "".join(group), True, True
             continue
@@ -111,10 +116,10 @@ def _fill(row: Sequence[Span], width: float, measure: Measure) -> Iterator[list[
     for atom in _atoms(row, measure):
         size = sum(piece.width for piece in atom)
         if used + size > width and line:
-            if _is_space(atom[0].text[0]):
+            if _blank(atom[0].text):
                 used = math.inf  # the spaces go, and whatever follows starts a line
                 continue
-            while len(line) > 1 and _is_space(line[-1].text[0]):
+            while len(line) > 1 and _blank(line[-1].text):
                 line.pop()
             yield line
             line, used = [], 0.0
@@ -135,7 +140,7 @@ def _atoms(row: Sequence[Span], measure: Measure) -> Iterator[list[Piece]]:
     for span in row:
         for text, space, breaks in _runs(span.text):
             closing = text[0] in _CLOSING
-            if atom and (breaks or (after_wide and not closing) or _is_space(atom[-1].text[0])):
+            if atom and (breaks or (after_wide and not closing) or _blank(atom[-1].text)):
                 yield atom
                 atom = []
             atom.append(Piece(text, span.word, _advance(last, text, measure)))

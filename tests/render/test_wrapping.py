@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -65,6 +65,7 @@ def test_clusters() -> None:
 
 
 @given(odd_texts(), st.integers(4, 60))
+@example("film\u3000\u0301", 4)
 def test_nothing_but_spaces_is_lost(text: str, width: int) -> None:
     out = lines(text, width)
     assert "".join("".join(out).split()) == "".join(visible(text).split())
