@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import BertForSequenceClassification
+from transformers.models.bert.modeling_bert import BertPooler
 
 import lxt_like as lxt
 from lxt_like import cli
 from lxt_like.cli import texts
 from lxt_like.composites import PRESETS
-from lxt_like.errors import InputError, UnruledError
+from lxt_like.errors import InputError, NumericalError, UnruledError
 
 from ..explain import makers
 
@@ -226,37 +226,50 @@ def test_one_file_that_cannot_be_written_does_not_stop_the_others(
 
 
 class _Odd(torch.autograd.Function):
-    """An operation without a rule."""
+    """x^2: an operation without a rule, whose gradient makes twice the relevance of it."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x * 2
+        ctx.save_for_backward(x)
+        return x * x
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        return g * 2
+        (x,) = ctx.saved_tensors
+        return 2 * x * g
 
 
-def test_an_operation_without_a_rule(
-    run, refused, unnamed: Path, monkeypatch: pytest.MonkeyPatch
-):
-    forward = BertForSequenceClassification.forward
+def test_an_operation_without_a_rule(run, refused, unnamed: Path, monkeypatch: pytest.MonkeyPatch):
+    forward = BertPooler.forward
 
-    def odd(self: Any, *args: Any, **options: Any) -> Any:
-        out = forward(self, *args, **options)
-        out.logits = _Odd.apply(out.logits)
-        return out
+    def odd(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = _Odd.apply(forward(self, hidden_states))
+        return made
 
-    odd.__signature__ = signature(forward)  # type: ignore[attr-defined]
-    monkeypatch.setattr(BertForSequenceClassification, "forward", odd)
+    monkeypatch.setattr(BertPooler, "forward", odd)
     assert "_Odd" in refused("explain", "a", "film", "--model", unnamed)
     result = run("explain", "a", "film", "--model", unnamed, "--no-strict")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.startswith("warning: ")
-    assert result.stderr.count("\n") == 1  # once, not for each text
-    assert "_Odd" in result.stderr
+    assert re.fullmatch("warning: .*_Odd.*\n", result.stderr)  # once, not for each text
+    assert result.stdout.count("_Odd") == 0
     result = run("audit", "film", "--model", unnamed)
-    assert result.exit_code == 1 or "ok: the account closes" in result.stdout
+    assert result.exit_code == 1
+    assert "_Odd" in result.stdout
+    assert result.stdout.endswith("\nNOT ok: the account does not close\n")
+
+
+def test_a_text_whose_numbers_cannot_be_shown(run, refused, monkeypatch: pytest.MonkeyPatch):
+    def fail(data: Any, *_: Any) -> str:
+        if data.text == "b":
+            raise NumericalError("the score is inf")
+        return "shown\n"
+
+    monkeypatch.setattr(import_module("lxt_like.render.terminal"), "to_terminal", fail)
+    result = run("explain", *"abc", "--no-ledger")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: text 2: the score is inf\n1 of 3 texts")
+    assert result.stdout.count("shown") == 2
+    assert refused("explain", "b") == "the score is inf"
 
 
 def test_help_names_presets_that_exist(run):
