@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..errors import LxtError
 from .audit import audit
 from .explain import explain
 from .guard import CLOSED, INTERRUPTED, MISTAKE
@@ -38,6 +39,9 @@ class _Program(TyperGroup):
             code = INTERRUPTED
         except NoReaderError:
             code = CLOSED
+        except (LxtError, OSError) as error:  # a help page or version that cannot be printed
+            error_line(str(error))
+            code = MISTAKE
         except Exception as error:
             if not hasattr(error, "format_message"):  # what all usage errors have
                 raise

@@ -80,14 +80,13 @@ class Report:
         progress.start(total)
         for line, outcome in outcomes:
             progress.clear()
-            if not isinstance(outcome, Exception):
-                self._keep(outcome)
-            else:
-                self.failures.append(outcome)
-                self.code = SOME_FAILED
-                error_line(f"{line.where}: {describe(outcome)}")
+            shown = outcome if isinstance(outcome, Exception) else self._shown(outcome)
+            if isinstance(shown, Exception):
+                self._fail(line, shown)
                 if self._hopeless():
                     break
+            elif not isinstance(outcome, Exception):
+                self._keep(outcome, shown)
             progress.advance()
         progress.close()
         if self.failures:
@@ -115,20 +114,34 @@ class Report:
         if self.as_json:
             emit_json(to_json(data))
 
-    def _keep(self, made: TextExplanation) -> None:
+    def _shown(self, made: TextExplanation) -> str | LxtError:
+        """What to print; an error where there is a number that cannot be shown."""
+        from ..render.terminal import separator, to_terminal
+
+        if not self.printing:
+            return ""
+        try:
+            return (separator() if self.done else "") + to_terminal(made)
+        except LxtError as error:
+            return error
+
+    def _keep(self, made: TextExplanation, shown: str) -> None:
         if self.outs or self.as_json:
             self.kept.append(made)
         self.done += 1
-        if not self.printing:
-            return
-        from ..render.terminal import separator, to_terminal
-
         try:
-            emit((separator() if self.done > 1 else "") + to_terminal(made))
+            emit(shown)
         except NoReaderError:
             if not self.outs:
                 raise
             self.printing = False  # the files are still wanted
+
+    def _fail(self, line: Line, error: Exception) -> None:
+        if self.total == 1:
+            raise error
+        self.failures.append(error)
+        self.code = SOME_FAILED
+        error_line(f"{line.where}: {describe(error)}")
 
     def _hopeless(self) -> bool:
         """Whether nothing but the same error has come: of the model, not of the texts."""

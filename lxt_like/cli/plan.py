@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,24 +86,33 @@ def shown(plan: Plan, width: int | None) -> str:
 
 
 def grouped(rows: Sequence[PlanRow]) -> list[tuple[str, PlanRow]]:
-    """Rows that differ only in the numbers in their paths as one: ``layer.{0-5}.dense``."""
-    groups: dict[tuple[str, str, str, str], list[PlanRow]] = {}
-    for row in rows:
-        pattern = re.sub(r"(?<![^.])\d+(?![^.])", "#", row.path)
-        groups.setdefault((pattern, row.module, row.kind, row.rule), []).append(row)
-    return [(_path(pattern, group), group[0]) for (pattern, *_), group in groups.items()]
+    """Rows that differ only in the numbers in their paths as one: ``layer.{0-5}.dense``.
+
+    Numbers are joined place by place, the last one first, and only where everything else is
+    equal: the joined paths stand for exactly the paths that there are.
+    """
+    items = [(row.path.split("."), row) for row in rows]
+    for at in reversed(range(max((len(parts) for parts, _ in items), default=0))):
+        groups: dict[tuple[str, ...], list[tuple[list[str], PlanRow]]] = {}
+        for parts, row in items:
+            masked = parts
+            if at < len(parts) and parts[at].isdecimal():
+                masked = [*parts[:at], "#", *parts[at + 1 :]]
+            key = (".".join(masked), row.module, row.kind, row.rule)
+            groups.setdefault(key, []).append((parts, row))
+        items = [_joined(group, at) for group in groups.values()]
+    return [(".".join(parts), row) for parts, row in items]
 
 
-def _path(pattern: str, group: Sequence[PlanRow]) -> str:
-    numbers = [[int(n) for n in re.findall(r"(?<![^.])\d+(?![^.])", r.path)] for r in group]
-    parts = pattern.split("#")
-    spans = [_span(sorted(set(column))) for column in zip(*numbers, strict=True)]
-    return "".join(part + span for part, span in zip(parts, [*spans, ""], strict=True))
+def _joined(group: Sequence[tuple[list[str], PlanRow]], at: int) -> tuple[list[str], PlanRow]:
+    parts, row = group[0]
+    if len(group) == 1:
+        return parts, row
+    return [*parts[:at], _span(sorted(int(p[at]) for p, _ in group)), *parts[at + 1 :]], row
 
 
 def _span(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return str(numbers[0])
+    """``{0-2,5}``"""
     runs: list[list[int]] = []
     for n in numbers:
         if runs and n == runs[-1][-1] + 1:

@@ -39,20 +39,21 @@ def table(
     without the columns that can be spared.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
+    titles = [column.title for column in columns]
     for spare in (False, True):
         kept = [i for i, column in enumerate(columns) if not (spare and column.spared)]
-        sizes = [max(len(columns[i].title), *(len(row[i]) for row in cells)) for i in kept]
+        sizes = [max(len(line[i]) for line in [titles, *cells]) for i in kept]
         over = 0 if width is None else sum(sizes) + len(_GAP) * (len(sizes) - 1) - width
         if over <= 0:
-            return _grid(columns, cells, kept, sizes)
+            return _grid(columns, [titles, *cells], kept, sizes)
     if sizes[0] - over >= min(_LEAST_ELIDED, sizes[0]):
         sizes[0] -= over
-        return _grid(columns, cells, kept, sizes)
+        return _grid(columns, [titles, *cells], kept, sizes)
     return _blocks(columns, cells, width or 0)
 
 
 def _grid(
-    columns: Sequence[Column], cells: Sequence[list[str]], kept: list[int], sizes: list[int]
+    columns: Sequence[Column], lines: Sequence[list[str]], kept: list[int], sizes: list[int]
 ) -> str:
     def line(row: Sequence[str]) -> str:
         parts = []
@@ -61,9 +62,8 @@ def _grid(
             parts.append(text.rjust(size) if columns[i].right else text.ljust(size))
         return _GAP.join(parts).rstrip()
 
-    head = [column.title for column in columns]
-    rule = _GAP.join("-" * size for size in sizes)
-    return "\n".join([line(head), rule, *map(line, cells)])
+    head, *body = map(line, lines)
+    return "\n".join([head, _GAP.join("-" * size for size in sizes), *body])
 
 
 def _blocks(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> str:

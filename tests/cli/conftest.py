@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +98,3 @@ def strange_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
         id2label=names,
         label2id={name: i for i, name in names.items()},
     )
-
-
-@pytest.fixture(scope="session")
-def numerals() -> Iterator[Callable[[str], Any]]:
-    """Reads JSON that must hold finite numbers only."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    def read(text: str) -> Any:
-        return json.loads(text, parse_constant=refuse)
-
-    return read

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import lxt_like as lxt
+from lxt_like.cli import app
 from lxt_like.render.terminal import separator, to_terminal
 
 TEXT = "A gripping, funny film."
@@ -223,3 +225,14 @@ def test_the_notices_of_the_libraries_are_for_the_curious(run, unnamed: Path):
     assert run("explain", "film", "--model", unnamed).stderr == ""
     assert "Loading weights" in run("explain", "film", "--model", unnamed, "--verbose").stderr
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_a_narrow_code_page_is_no_error():
+    runner = CliRunner(charset="cp1252")
+    result = runner.invoke(app, ["explain", "Été 😀"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    shown = result.stdout_bytes.decode("cp1252")
+    assert "Été ?" in shown
+    assert "=====" in shown
+    result = runner.invoke(app, ["explain", "Été 😀", "--json"])
+    assert json.loads(result.stdout_bytes.decode("utf-8"))["explanation"]["texts"] == ["Été 😀"]
