@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,7 @@ class Attribution:
         ledger: the account, if it was asked for.
         layers: relevance at the named layers' outputs, in their own shapes.
         heads: relevance of attention heads [batch, heads, tokens] inside the named layers.
-        output: the model's output.
+        output: the model's output, detached; without caches.
     """
 
     relevance: Any
@@ -180,7 +181,7 @@ class _Run:
             book,
             self.observer.layers(),
             self.observer.heads(),
-            output,
+            _without_graph(output),
         )
 
     def _patched(self, steps: list[Step] | None = None) -> Patch:
@@ -224,6 +225,21 @@ class _Run:
                 score[i].backward(retain_graph=i + 1 < len(score))
         if not self.inputs.finite():
             raise NumericalError(_diagnose(self.model, "the relevance"))
+
+
+def _without_graph(output: Any) -> Any:
+    """A model's output whose tensors hold no graph, and with it no activation; no caches."""
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, MutableMapping):
+        kept = copy(output)
+        for key, value in output.items():
+            kept[key] = _without_graph(value)
+        return kept
+    if isinstance(output, (tuple, list)):
+        items = [_without_graph(v) for v in output]
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    return output if isinstance(output, (int, float, str, bool)) else None
 
 
 def _tensors_of_model(model: nn.Module) -> list[tuple[str, Tensor]]:

@@ -231,6 +231,16 @@ def test_no_model(model: Any) -> None:
         lxt.attribute(model, PICTURE)
 
 
+@pytest.mark.parametrize("ledger", [False, True])
+def test_an_attribution_holds_no_graph(ledger: bool) -> None:
+    """Kept by the thousand, explanations must not keep the activations of each."""
+    got = lxt.attribute(build("llama"), inputs("llama"), 0, ledger=ledger)
+    assert got.output.logits.grad_fn is None
+    assert got.output.past_key_values is None
+    assert got.score.grad_fn is None
+    assert got.relevance.grad_fn is None
+
+
 def test_audit() -> None:
     model, batch = build("qwen3_moe"), inputs("qwen3_moe")
     audit = lxt.audit(model, batch, [1, 2])
