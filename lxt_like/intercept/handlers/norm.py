@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import UnruledError
 from ...rules.base import Book
 from ...rules.norm import ConstantScale, _BetaShare
-from ..registry import Func, handles
+from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from .common import is_active
 
@@ -19,70 +19,42 @@ def _bind(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any])
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def _rule(session: Session, func: Func, x: Tensor) -> ConstantScale | None:
+def _rule(session: Session, func: Func) -> ConstantScale | None:
     rule = session.rule("norm", func)
     return rule if isinstance(rule, ConstantScale) else None
 
 
 def _plain(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any
 ) -> Any:
     out = func(*args, **kwargs)
     session.claim(out, func, (x,))
     return out
 
 
-@handles("norm", "layer_norm")
-def _layer_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    names = ("input", "normalized_shape", "weight", "bias", "eps")
-    given = _bind(names, args, kwargs)
-    x = given["input"]
+# torch's parameter names, in the order of the rule's methods of the same name
+_SIGNATURES: dict[str, tuple[str, ...]] = {
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
+    "rms_norm": ("input", "normalized_shape", "weight", "eps"),
+    "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
+}
+_EPS: dict[str, float | None] = {"layer_norm": 1e-5, "rms_norm": None, "group_norm": 1e-5}
+
+
+@handles("norm", *_SIGNATURES)
+def _own_statistics(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Norms by the statistics of the sample itself."""
+    name = ENTRIES[func].name
+    given = {"eps": _EPS[name], **_bind(_SIGNATURES[name], args, kwargs)}
+    x, *options = (given.get(n) for n in _SIGNATURES[name])
     if not is_active(x):
         return func(*args, **kwargs)
-    rule = _rule(session, func, x)
+    rule = _rule(session, func)
     if rule is None:
         return _plain(session, func, args, kwargs, x)
-    return rule.layer_norm(
-        x,
-        given["normalized_shape"],
-        given.get("weight"),
-        given.get("bias"),
-        given.get("eps", 1e-5),
-        session.measure,
-    )
-
-
-@handles("norm", "rms_norm")
-def _rms_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _bind(("input", "normalized_shape", "weight", "eps"), args, kwargs)
-    x = given["input"]
-    if not is_active(x):
-        return func(*args, **kwargs)
-    rule = _rule(session, func, x)
-    if rule is None:
-        return _plain(session, func, args, kwargs, x)
-    return rule.rms_norm(
-        x, given["normalized_shape"], given.get("weight"), given.get("eps"), session.measure
-    )
-
-
-@handles("norm", "group_norm")
-def _group_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    given = _bind(("input", "num_groups", "weight", "bias", "eps"), args, kwargs)
-    x = given["input"]
-    if not is_active(x):
-        return func(*args, **kwargs)
-    rule = _rule(session, func, x)
-    if rule is None:
-        return _plain(session, func, args, kwargs, x)
-    return rule.group_norm(
-        x,
-        given["num_groups"],
-        given.get("weight"),
-        given.get("bias"),
-        given.get("eps", 1e-5),
-        session.measure,
-    )
+    return getattr(rule, name)(x, *options, session.measure)
 
 
 @handles("norm", "instance_norm")
@@ -96,7 +68,7 @@ def _instance_norm(
         return func(*args, **kwargs)
     if not given.get("use_input_stats", True):
         return _running_norm(session, func, args, kwargs, given)
-    rule = _rule(session, func, x)
+    rule = _rule(session, func)
     if rule is None:
         return _plain(session, func, args, kwargs, x)
     weight, bias, eps = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
@@ -155,7 +127,7 @@ def _normalize(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     x = given["input"]
     if not is_active(x):
         return func(*args, **kwargs)
-    rule = _rule(session, func, x)
+    rule = _rule(session, func)
     if rule is None:
         return _plain(session, func, args, kwargs, x)
     frozen = x.detach()
