@@ -26,7 +26,6 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lxt_like as lxt
-from lxt_like.patch import Patch
 
 Case = tuple[str, nn.Module, Tensor, float, float]
 
@@ -85,7 +84,7 @@ def lrp(model: nn.Module, x: Tensor) -> Tensor:
     return lxt.attribute(model, {"inputs_embeds": x}).relevance
 
 
-def live_bytes(model: nn.Module, forward: Callable[[], Tensor], x: Tensor) -> int:
+def live_bytes(forward: Callable[[], Tensor]) -> int:
     """Bytes of distinct storages alive after the forward that were not before it."""
     gc.collect()
     before = {t.untyped_storage().data_ptr() for t in _live()}
@@ -128,14 +127,9 @@ def memory_ratio(model: nn.Module, x: Tensor) -> tuple[int, int]:
         leaf = x.detach().clone().requires_grad_()
         return score_of(model(inputs_embeds=leaf).logits)
 
-    def ruled() -> Tensor:
-        return plain()
-
-    base = live_bytes(model, plain, x)
-    from lxt_like.composites import composite
-
-    with Patch(model, composite("attnlrp")).install():
-        return base, live_bytes(model, ruled, x)
+    base = live_bytes(plain)
+    with lxt.patch(model):
+        return base, live_bytes(plain)
 
 
 def time_ratio(model: nn.Module, x: Tensor, pairs: int) -> tuple[float, float, float]:
