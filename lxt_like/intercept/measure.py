@@ -116,7 +116,7 @@ class Measure:
         if causes.overwrites(func, kwargs):
             return self._overwrite(session, func, args, kwargs)
         if kind == "move":
-            return self._seen(dispatch(session, func, args, kwargs), args)
+            return self.seen(dispatch(session, func, args, kwargs), args)
         run = partial(dispatch, session, func)
         return self._measured(session, func, run, args, kwargs, kind)
 
@@ -152,13 +152,13 @@ class Measure:
                 self.records.append(record)
         finally:
             self._record, self._pending = outer, pending
-        return self._seen(out, ())
+        return self.seen(out, ())
 
     def _tap(self, record: Record, additive: bool, t: Any) -> Any:
         if not isinstance(t, Tensor):
             return t
         if t.requires_grad:
-            self._seen(t, ())
+            self.seen(t, ())
             v = consumer(t)
             node = v.grad_fn
             assert node is not None
@@ -230,7 +230,8 @@ class Measure:
         for cell in self._by_storage.pop(t.untyped_storage().data_ptr(), ()):
             cell.value = cell.value.clone()
 
-    def _seen(self, out: Any, args: tuple[Any, ...]) -> Any:
+    def seen(self, out: Any, args: tuple[Any, ...] = ()) -> Any:
+        """Keep the values of ``out`` and ``args``, for nodes that must be measured; ``out``."""
         for t in (*flat((out,)), *flat(args)):
             if t.grad_fn is not None:
                 self.values.setdefault((t.grad_fn, t.output_nr), self._cell(t))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -88,3 +90,29 @@ def test_an_unseen_node_is_measured_where_its_values_are_known() -> None:
     lost = float(model.c.weight[0].sum())
     assert got.ledger.gap.tolist() == pytest.approx([lost, lost], rel=1e-11)
     assert got.ledger.unruled.tolist() == pytest.approx([abs(lost)] * 2, rel=1e-11)
+
+
+class Square(torch.autograd.Function):
+    """Its gradient gives out twice the relevance that came in."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return 2 * x * g
+
+
+@pytest.mark.parametrize(
+    "wrap", [list, tuple, lambda outs: {"logits": outs[0]}, lambda outs: outs[0]]
+)
+def test_an_unseen_node_is_measured_where_nothing_follows_it(wrap: Any) -> None:
+    model, x = inline(lambda m, x: m.a(x)), random(2, 6)
+    model.register_forward_hook(lambda m, args, out: WRAPS[kind]([Square.apply(out)]))
+    with pytest.warns(lxt.errors.UnruledWarning, match="SquareBackward"):
+        got = lxt.attribute(model, x, 0, strict=False, ledger=True)
+    assert got.ledger.unruled.tolist() == pytest.approx(got.score.tolist(), rel=1e-11)
+    assert got.ledger.gap.tolist() == pytest.approx((-got.score).tolist(), rel=1e-11)
