@@ -71,7 +71,9 @@ def _blocks(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -
     lines = []
     for row in cells:
         head, *rest = row
-        lines += textwrap.wrap(head, width, subsequent_indent="    ") or [""]
+        lines += textwrap.wrap(head, width, subsequent_indent="    ", break_on_hyphens=False) or [
+            ""
+        ]
         named = [
             f"{column.title}\u00a0{cell}" if column.right else cell
             for column, cell in zip(columns[1:], rest, strict=True)

@@ -106,10 +106,11 @@ class Square(torch.autograd.Function):
         return 2 * x * g
 
 
-@pytest.mark.parametrize(
-    "wrap", [list, tuple, lambda outs: {"logits": outs[0]}, lambda outs: outs[0]]
-)
-def test_an_unseen_node_is_measured_where_nothing_follows_it(wrap: Any) -> None:
+WRAPS = {"list": list, "tuple": tuple, "dict": lambda o: {"logits": o[0]}, "bare": lambda o: o[0]}
+
+
+@pytest.mark.parametrize("kind", WRAPS)
+def test_an_unseen_node_is_measured_where_nothing_follows_it(kind: str) -> None:
     model, x = inline(lambda m, x: m.a(x)), random(2, 6)
     model.register_forward_hook(lambda m, args, out: WRAPS[kind]([Square.apply(out)]))
     with pytest.warns(lxt.errors.UnruledWarning, match="SquareBackward"):
