@@ -160,7 +160,9 @@ class Inputs:
         weight = getattr(module, "weight", None)
         same = [name for name in same if self._tables.get(name, weight) is weight]
         # equal ids under two names: the very tensor if it can be told, then one not seen yet
-        same.sort(key=lambda n: (ids.data_ptr() != self._ids[n].data_ptr(), n in self._found))
+        # (one tensor under both: an encoder runs before its decoder)
+        at = ids.data_ptr()
+        same.sort(key=lambda n: (at != self._ids[n].data_ptr(), n in self._found, "decoder" in n))
         return next(iter(same), None)
 
     def is_embedding(self, module: nn.Module) -> bool:

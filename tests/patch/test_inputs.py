@@ -149,6 +149,7 @@ def test_equal_ids_under_two_names_are_told_apart() -> None:
     for given in (
         {"input_ids": ids, "decoder_input_ids": ids.clone()},
         {"decoder_input_ids": ids.clone(), "input_ids": ids},
+        {"decoder_input_ids": ids, "input_ids": ids},
     ):
         r = lxt.attribute(model, given, 0).relevance
         torch.testing.assert_close(3 * r["input_ids"], r["decoder_input_ids"])
