@@ -20,7 +20,7 @@ from .ledger import Audit, Ledger, make_ledger, make_rows
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
-from .targets import Resolved, as_target, class_names, logits_of
+from .targets import Resolved, Target, as_target, class_names, logits_of
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,13 @@ class _Run:
             return self._call()
 
     def attribute(self, target: Any) -> Attribution:
-        made = as_target(target)
+        try:
+            return self._attribute(as_target(target))
+        finally:
+            if self.measure is not None:
+                self.measure.close()
+
+    def _attribute(self, made: Target) -> Attribution:
         with torch.inference_mode(False), torch.enable_grad(), self._patched() as patch:
             output = self._call()
             logits = logits_of(output, self.inputs.kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,3 +108,15 @@ def test_causes_are_documented() -> None:
         causes |= set(got.ledger.entries)
     assert {"bias", "position", "token_type", "softmax", "epsilon", "rounding", "masked"} <= causes
     assert causes <= set(CAUSES)
+
+
+def test_explanations_with_a_ledger_leave_no_tensors_behind() -> None:
+    model, x = inline(lambda m, x: m.a(x) * m.b(x).softmax(-1)), random(2, 6)
+
+    def alive() -> int:
+        for _ in range(3):
+            lxt.attribute(model, x, 0, ledger=True)
+        gc.collect()
+        return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+
+    assert alive() == alive()

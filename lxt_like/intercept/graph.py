@@ -42,7 +42,7 @@ LINEAR = frozenset(
     Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm EmbeddingBag Median Kthvalue Mode
+    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode
     """.split()
 )
 
@@ -51,7 +51,7 @@ ONE_OPERAND = frozenset(
     """
     Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
     ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
-    Bilinear PreluKernel
+    Bilinear PreluKernel EmbeddingBag
     """.split()
 )
 _NUMERATOR = frozenset({"Div"})
@@ -174,8 +174,8 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
     return {node: place for node, place in places.items() if node in wanted}
 
 
-def _towards_input(order: list[Node]) -> set[Node]:
-    """The nodes from which something other than a parameter can be reached."""
+def _towards_input(order: list[Node], given: set[Node]) -> set[Node]:
+    """The nodes from which something other than a parameter, or a ``given`` node, is reached."""
     leaves = [n for n in order if not n.next_functions]
     if not any(isinstance(getattr(n, "variable", None), nn.Parameter) for n in leaves):
         return set(order)
@@ -186,6 +186,7 @@ def _towards_input(order: list[Node]) -> set[Node]:
                 users.setdefault(n, []).append(node)
     kept: set[Node] = set()
     todo = [n for n in leaves if not isinstance(getattr(n, "variable", None), nn.Parameter)]
+    todo += [n for n in order if n in given]
     while todo:
         node = todo.pop()
         if node not in kept:
@@ -194,17 +195,23 @@ def _towards_input(order: list[Node]) -> set[Node]:
     return kept
 
 
-def find_unruled(outputs: Iterable[Tensor]) -> tuple[list[Unruled], list[Node]]:
-    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes."""
+def find_unruled(
+    outputs: Iterable[Tensor], given: Iterable[Node] = ()
+) -> tuple[list[Unruled], list[Node]]:
+    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
+
+    ``given``: nodes of what the model was called with, which may itself come from a parameter.
+    """
     outputs = list(outputs)
     order = walk(outputs)
-    on_path = _towards_input(order)
+    on_path = _towards_input(order, set(given))
     found: list[Node] = []
     checkpoints: list[Node] = []
     for node in order:
         if node not in on_path:
             continue
-        name = short_name(node)
+        # a function written in Python has the name that its author liked
+        name = "" if hasattr(node, "_forward_cls") else short_name(node)
         if name in LINEAR:
             continue
         live = [n is not None and n in on_path for n, _ in node.next_functions]

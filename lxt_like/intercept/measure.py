@@ -82,6 +82,15 @@ class Measure:
         self._pending: list[Declaration] = []
         self._by_storage: dict[int, weakref.WeakSet[Cell]] = defaultdict(weakref.WeakSet)
 
+    def close(self) -> None:
+        """Forget the values, once the backwards are done; the records stay.
+
+        The graph's nodes hold our hooks, and the hooks hold this object: what it keeps of the
+        nodes would keep all of them alive for ever, out of the garbage collector's sight.
+        """
+        self.values.clear()
+        self._by_storage.clear()
+
     # -- what rules say ------------------------------------------------------------------------
 
     def declare(self, output: Tensor, declaration: Declaration) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from .causes import out_of_place, overwrites
 from .checkpoint import adopt
 from .registry import ENTRIES, Func, positional
 from .session import Session
@@ -61,6 +62,9 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
 def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     entry = ENTRIES.get(func)
     if entry is None:
+        plain, rest, options = _hidden(func, args, kwargs)
+        if plain is not None:
+            return _in_place(session, plain, (args[0], *rest), options)
         out = func(*args, **kwargs)
         if out.requires_grad if type(out) is Tensor else isinstance(out, (tuple, list)):
             session.note(out, func)
@@ -72,6 +76,25 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
         return _in_place(session, plain, args, kwargs)
     return func(*args, **kwargs)
+
+
+def _hidden(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Func | None, tuple[Any, ...], dict[str, Any]]:
+    """The out-of-place form of an in-place operation on a view, which the walk could not see.
+
+    Autograd files it under the base's CopySlices, whatever it computes.
+    """
+    if (
+        overwrites(func, kwargs)
+        and args
+        and isinstance(args[0], Tensor)
+        and args[0]._is_view()
+        and torch.is_grad_enabled()
+        and any(t.requires_grad for t in flat((*args, *kwargs.values())))
+    ):
+        return out_of_place(func, args, kwargs)
+    return None, (), {}
 
 
 def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:

@@ -46,7 +46,8 @@ class Session:
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the nodes that made
+    the tensors the model was called with.
     """
 
     composite: Composite
@@ -60,6 +61,7 @@ class Session:
     on_heads: Callable[[str, Tensor], None] | None = None
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    given: list[Node] = field(default_factory=list)
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
 
@@ -162,7 +164,7 @@ class Session:
         """
         if self.plain:
             return []
-        found, checkpoints = find_unruled(outputs)
+        found, checkpoints = find_unruled(outputs, self.given)
         if found:
             self._refuse(found)
         return checkpoints

@@ -63,7 +63,8 @@ class Inputs:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self._ids: dict[str, Tensor] = {}
-        self._found: dict[str, _Explained] = {}
+        self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
+        self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
         self._embedding = _input_embedding(model)
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
@@ -89,6 +90,11 @@ class Inputs:
         return [*self._found, *(n for n in self._ids if n not in self._found)]
 
     def _take(self, name: str, value: Any, model: nn.Module) -> Any:
+        if name == "past_key_values" and value is not None and _cached(value):
+            raise InputError(
+                "past_key_values holds earlier tokens, which would get no relevance; give all "
+                "tokens at once, without a cache"
+            )
         if not isinstance(value, Tensor):
             return value
         if value.is_inference():
@@ -106,7 +112,7 @@ class Inputs:
             if not is_finite(value):
                 raise InputError(f"{name} holds NaN or infinity")
             leaf = value.detach().clone().requires_grad_()
-            self._found[name] = _Explained(leaf, leaf.shape, tokens=False)
+            self._found[name] = [_Explained(leaf, leaf.shape, tokens=False)]
             return leaf.clone()  # the model may write into what it is given
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
@@ -122,7 +128,9 @@ class Inputs:
         if name is None:
             return out
         leaf = out.detach().requires_grad_()
-        self._found[name] = _Explained(leaf, self._ids[name].shape, tokens=True)
+        made = _Explained(leaf, self._ids[name].shape, tokens=True)
+        self._found.setdefault(name, []).append(made)
+        self._tables.setdefault(name, getattr(module, "weight", None))
         return leaf.clone()  # the model may write into it
 
     def on_count(
@@ -142,12 +150,20 @@ class Inputs:
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        for name, wanted in self._ids.items():
-            if name in self._found or ids.numel() != wanted.numel():
-                continue
-            if ids is wanted or torch.equal(ids.reshape(-1), wanted.reshape(-1).to(ids.device)):
-                return name
-        return None
+        flat = ids.reshape(-1)
+        same = [
+            name
+            for name, wanted in self._ids.items()
+            if flat.numel() == wanted.numel()
+            and torch.equal(flat, wanted.reshape(-1).to(flat.device))
+        ]
+        weight = getattr(module, "weight", None)
+        same = [name for name in same if self._tables.get(name, weight) is weight]
+        # equal ids under two names: the very tensor if it can be told, then one not seen yet
+        # (one tensor under both: an encoder runs before its decoder)
+        at = ids.data_ptr()
+        same.sort(key=lambda n: (at != self._ids[n].data_ptr(), n in self._found, "decoder" in n))
+        return next(iter(same), None)
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
@@ -172,7 +188,10 @@ class Inputs:
 
     def relevance(self) -> Any:
         """The relevance: a tensor, or a dict by name."""
-        parts = {name: e.relevance() for name, e in self._found.items()}
+        parts = {
+            name: sum((e.relevance() for e in rest), first.relevance())
+            for name, (first, *rest) in self._found.items()
+        }
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
     def total(self, relevance: Any, batch: int) -> Tensor:
@@ -188,7 +207,7 @@ class Inputs:
 
     def finite(self) -> bool:
         """Whether every gradient that arrived is finite."""
-        grads = (e.leaf.grad for e in self._found.values())
+        grads = (e.leaf.grad for found in self._found.values() for e in found)
         return all(g is None or is_finite(g) for g in grads)
 
 
@@ -201,6 +220,12 @@ def _input_embedding(model: nn.Module) -> nn.Module | None:
     except (NotImplementedError, AttributeError):
         return None
     return found if isinstance(found, nn.Module) else None
+
+
+def _cached(cache: Any) -> bool:
+    """Whether a cache of keys and values holds any."""
+    length = getattr(cache, "get_seq_length", None)
+    return bool(length() if callable(length) else cache)
 
 
 def _check_dtype(name: str, value: Tensor, model: nn.Module) -> None:

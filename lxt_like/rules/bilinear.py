@@ -94,7 +94,7 @@ class _HalfProduct(RuleFunction):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         a, b = ctx.saved_tensors
         half = g * 0.5
-        return sum_to(half * b, a.shape), sum_to(half.mul_(a), b.shape)
+        return sum_to(half * b.conj(), a.shape), sum_to(half.mul_(a.conj()), b.shape)
 
 
 class _GatedProduct(RuleFunction):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import lxt_like as lxt
+from lxt_like.errors import UnruledError
 from lxt_like.intercept.graph import (
     LINEAR,
     ONE_OPERAND,
@@ -19,7 +22,7 @@ from lxt_like.intercept.graph import (
     short_name,
     walk,
 )
-from tests.support import random
+from tests.support import inline, random
 
 AT = torch.tensor([[2, 0, 1], [1, 1, 0]])
 MASK = torch.tensor([[True, False, True], [False, True, True]])
@@ -204,3 +207,19 @@ def test_every_node_is_visited_once() -> None:
         y = y + y
     assert len(walk([y])) == 61
     assert unruled(y) == set()
+
+
+@pytest.mark.parametrize("name", ["Identity", "Where", "Mul"])
+def test_a_custom_function_is_not_trusted_by_its_name(name: str) -> None:
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors
+        return g * 3 * x**2
+
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    custom: Any = type(name, (torch.autograd.Function,), methods)
+    with pytest.raises(UnruledError, match=f"{name}Backward"):
+        lxt.attribute(inline(lambda m, x: custom.apply(m.a(x))), random(2, 6), 0)

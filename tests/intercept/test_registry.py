@@ -89,7 +89,7 @@ def test_names() -> None:
     assert name_of(torch.matmul) == "matmul"
     assert name_of(torch.Tensor.mT.__get__) == "mT"
     assert name_of(torch.atan) == "torch.atan"
-    assert name_of(torch.Tensor.__setitem__) == "torch.Tensor.__setitem__"
+    assert name_of(torch.Tensor.__array__) == "torch.Tensor.__array__"
 
 
 x, y, z = (torch.zeros(1) for _ in range(3))

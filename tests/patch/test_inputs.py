@@ -111,3 +111,52 @@ def test_module_of() -> None:
     loaded = module_of(sentiment())
     assert loaded.classifier.out_features == 2
     assert not loaded.training
+
+
+class _Twice(torch.nn.Module):
+    """One set of ids embedded twice, by one module or by two with one table."""
+
+    def __init__(self, modules: int) -> None:
+        super().__init__()
+        self.first = torch.nn.Embedding(5, 4)
+        self.second = torch.nn.Embedding(5, 4) if modules == 2 else self.first
+        self.second.weight = self.first.weight
+        self.out = torch.nn.Linear(4, 2, bias=False)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.out((self.first(input_ids) + self.second(input_ids)).mean(1))
+        return found
+
+
+@pytest.mark.parametrize("modules", [1, 2])
+def test_ids_embedded_twice_take_the_relevance_of_both(modules: int) -> None:
+    a = lxt.attribute(_Twice(modules), {"input_ids": torch.tensor([[1, 2, 3]])}, 0)
+    torch.testing.assert_close(a.relevance.sum(1), a.score)
+
+
+def test_equal_ids_under_two_names_are_told_apart() -> None:
+    ids = torch.tensor([[1, 2, 3]])
+
+    class Pair(_Twice):
+        def forward(  # type: ignore[override]
+            self, input_ids: torch.Tensor, decoder_input_ids: torch.Tensor
+        ) -> torch.Tensor:
+            both = self.first(input_ids) + 3 * self.first(decoder_input_ids)
+            found: torch.Tensor = self.out(both.mean(1))
+            return found
+
+    model = Pair(1)
+    for given in (
+        {"input_ids": ids, "decoder_input_ids": ids.clone()},
+        {"decoder_input_ids": ids.clone(), "input_ids": ids},
+        {"decoder_input_ids": ids, "input_ids": ids},
+    ):
+        r = lxt.attribute(model, given, 0).relevance
+        torch.testing.assert_close(3 * r["input_ids"], r["decoder_input_ids"])
+
+
+def test_a_filled_cache_is_refused() -> None:
+    key = torch.ones(1, 1, 2, 2)
+    given = {"input_ids": torch.tensor([[1]]), "past_key_values": ((key, key),)}
+    with pytest.raises(InputError, match="cache"):
+        lxt.attribute(_Twice(1), given, 0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.errors import UnruledError
+from lxt_like.errors import InputError, UnruledError
 from tests.oracles.arrays import relative_error
 from tests.restore.snapshot import differences, snapshot
 from tests.support import inline, random
@@ -134,3 +134,19 @@ def test_side_outputs_are_not_explained() -> None:
 
     with lxt.patch(Two()) as patch:
         patch.model(random(2, 6).float().requires_grad_())
+
+
+class _Sinh(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sinh().mean(1)
+
+
+def test_an_input_that_comes_from_a_parameter_is_walked_to() -> None:
+    table = torch.nn.Embedding(5, 4)
+    with lxt.patch(_Sinh()) as patched, pytest.raises(UnruledError, match="Sinh"):
+        patched.model(table(torch.tensor([[1, 2, 3]])))
+
+
+def test_a_parameter_as_input_is_refused() -> None:
+    with lxt.patch(_Sinh()) as patched, pytest.raises(InputError, match="requires_grad_"):
+        patched.model(torch.nn.Parameter(torch.ones(1, 2, 3)))

@@ -60,3 +60,11 @@ def test_a_product_of_zeros_is_finite() -> None:
     a, b = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
     _, parts = explained(Uniform().product(a, b, (None, None)), a, b)
     assert all(torch.equal(p, torch.zeros(3).double()) for p in parts)
+
+
+def test_a_complex_product_gives_half_the_plain_gradient() -> None:
+    a, b = (torch.randn(3, dtype=torch.complex128, requires_grad=True) for _ in range(2))
+    ruled = torch.autograd.grad(Uniform().product(a, b, (None, None)).real.sum(), (a, b))
+    plain = torch.autograd.grad((a * b).real.sum(), (a, b))
+    for one, other in zip(ruled, plain, strict=True):
+        torch.testing.assert_close(one, other / 2)

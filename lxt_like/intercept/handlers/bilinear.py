@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...rules.base import Gradient, consumer
+from ...rules.base import Gradient, consumer, scaled
 from ...rules.bilinear import Uniform
 from ...rules.linear import Epsilon
 from ..registry import Func, handles
@@ -37,8 +37,12 @@ def pair(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     at: tuple[int, int] = (0, 1),
+    beside: int | None = None,
 ) -> Any:
-    """A product of the two active tensors at positions ``at``."""
+    """A product of the two active tensors at positions ``at``.
+
+    ``beside``: the position of an active tensor that is added to the product.
+    """
     a, b = args[at[0]], args[at[1]]
     rule = session.rule("bilinear", func)
     if not isinstance(rule, Uniform):
@@ -53,6 +57,9 @@ def pair(
     elif weights[1]:
         out = op(consumer(a), b.detach())
     else:
+        if beside is not None:  # the rule halves all that the operation passes on
+            added = scaled(args[beside], 2.0)
+            op = _With(func, (*args[:beside], added, *args[beside + 1 :]), kwargs, at)
         out = rule.bilinear(op, a, b)
     session.claim(out, func, (a, b))
     _report_heads(session, a, out)
@@ -93,12 +100,13 @@ def _product(
     kwargs: dict[str, Any],
     at: tuple[int, int],
     bias: Any = None,
+    beside: int | None = None,
 ) -> Any:
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
         parameter = [is_weight(t) for t in (a, b)]
         if not any(parameter):
-            return pair(session, func, args, kwargs, at)
+            return pair(session, func, args, kwargs, at, beside)
         return _times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
     if is_active(a) or is_active(b):
         return _times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
@@ -124,7 +132,7 @@ def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     added = args[0]
     if is_active(added) and not is_weight(added):
         # an activation is added: the sum passes it on, the product gets its rule
-        return _product(session, func, args, kwargs, (1, 2))
+        return _product(session, func, args, kwargs, (1, 2), beside=0)
     beta = kwargs.get("beta", 1)
     bias = added if beta == 1 else added * beta
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import UnruledError
-from ..registry import Func, functions, handles, register, register_properties
+from ..causes import overwritten, set_item
+from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..session import Session
-from ..tags import Tag, carry, put, replace, tag
+from ..tags import Tag, carry, flat, put, replace, tag
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -35,6 +36,12 @@ SUMS = """
     select_scatter slice_scatter diagonal_scatter block_diag
 """.split()
 """Linear in all their tensor operands together."""
+
+WRITES = """
+    __setitem__ copy_ scatter_ scatter_add_ index_put_ index_copy_ index_add_ masked_scatter_
+    masked_fill_
+""".split()
+"""What writes values into its first argument, linear in them and in what stays."""
 
 JOINS = "cat concat concatenate stack hstack vstack dstack column_stack".split()
 ADDITIONS = "add sub subtract rsub __radd__ __rsub__".split()
@@ -59,6 +66,18 @@ def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
         if isinstance(t, Tensor) and tag(t) is not None:
             carry(t, out)
             break
+    return out
+
+
+def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An overwritten tensor has a role only if all that is in it now has that role."""
+    parts = [t for t in flat((*args, *kwargs.values())) if t.requires_grad]
+    if getattr(func, "__name__", "") in ("copy_", "overwritten"):
+        parts = [t for t in parts if t is not args[0]]
+    roles = {None if (found := tag(t)) is None else found.role for t in parts}
+    role = roles.pop() if len(roles) == 1 else None
+    out = func(*args, **kwargs)
+    replace(args[0] if out is None else out, None if role is None else Tag(role))
     return out
 
 
@@ -108,6 +127,9 @@ register(
     _known([n for n in SUMS if n.startswith(("scatter", "index_", "masked_f"))]),
     _scatter,
 )
+register("sum", WRITES, _write)
+ENTRIES[set_item] = Entry("set_item", "sum", _write)
+ENTRIES[overwritten] = Entry("overwritten", "sum", _write)
 register("sum", JOINS, _join)
 register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import lxt_like as lxt
 from tests.oracles import attention as oracle
 from tests.oracles.arrays import relative_error
 from tests.support import COMPOSITES, account, inline, random
@@ -136,3 +137,19 @@ def test_cp_lrp_holds_attention_weights_constant(name: str) -> None:
     want = x * (w.mT @ model.c.weight[0].expand(2, 4, 6))
     assert relative_error(got.relevance, want) < 1e-11
     assert set(got.ledger.entries) == {"bias"}
+
+
+def test_an_activation_added_to_a_product_keeps_its_own_share() -> None:
+    def fused(m: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        a, b = m.a(x), m.b(x)  # type: ignore[operator]
+        return torch.baddbmm(x[:, :, None], a[:, :, None], b[:, None, :])[:, :, 0]
+
+    def apart(m: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        a, b = m.a(x), m.b(x)  # type: ignore[operator]
+        return (x[:, :, None] + torch.bmm(a[:, :, None], b[:, None, :]))[:, :, 0]
+
+    for composite in ("attnlrp", "cp_lrp"):
+        one, other = (
+            lxt.attribute(inline(f), random(2, 6), 0, composite).relevance for f in (fused, apart)
+        )
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
