@@ -63,17 +63,21 @@ def _sigmoid_ratio(x: Tensor) -> Tensor:
     return (ratio(torch.tanh(half), half, 1.0) * 0.25).to(x.dtype)
 
 
-def _softplus_ratio(beta: float, x: Tensor) -> Tensor:
-    """(softplus(x) - softplus(0)) / x = log1p(expm1(bx) / 2) / (bx), without overflow."""
+def _softplus_ratio(beta: float, threshold: float, x: Tensor) -> Tensor:
+    """(softplus(x) - softplus(0)) / x = log((1 + e^t) / 2) / t with t = beta x, without overflow.
+
+    Where t > threshold torch's softplus is x itself.
+    """
     t = upcast(x) * beta
     # log((1 + e^t) / 2) = max(t, 0) + log1p(expm1(-|t|) / 2)
     top = t.clamp(min=0) + torch.log1p(torch.expm1(-t.abs()) * 0.5)
+    top = torch.where(t > threshold, t - math.log(2.0), top)
     return ratio(top, t, 0.5).to(x.dtype)
 
 
 def _logsigmoid_ratio(x: Tensor) -> Tensor:
     """(log sigma(x) + log 2) / x: softplus mirrored."""
-    return _softplus_ratio(1.0, -x)
+    return _softplus_ratio(1.0, math.inf, -x)
 
 
 def _cos_ratio(x: Tensor) -> Tensor:
@@ -134,9 +138,11 @@ def _clamped(low: float, high: float, x: Tensor) -> Tensor:
     return x.clamp(min=low).clamp(max=high)
 
 
-def softplus_shape(beta: float = 1.0) -> Shape:
-    """softplus(x) = log(1 + exp(beta x)) / beta."""
-    return Shape(math.log(2.0) / beta, 0.5, partial(_softplus_ratio, beta))
+def softplus_shape(beta: float = 1.0, threshold: float = 20.0) -> Shape:
+    """softplus(x) = log(1 + exp(beta x)) / beta, and x where beta x > threshold."""
+    if threshold < 0:  # f(x) = x around 0
+        return Shape(0.0, 1.0)
+    return Shape(math.log(2.0) / beta, 0.5, partial(_softplus_ratio, beta, threshold))
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class SignalOnly(Uniform):
     }
 
 
+def _into(mine: Tensor, factor: Tensor) -> Tensor:
+    """``mine * factor``, in place unless the backward itself is to be differentiated."""
+    return mine * factor if torch.is_grad_enabled() else mine.mul_(factor)
+
+
 class _HalfProduct(RuleFunction):
     """a * b of equal shapes, half to each."""
 
@@ -94,7 +99,7 @@ class _HalfProduct(RuleFunction):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         a, b = ctx.saved_tensors
         half = g * 0.5
-        return sum_to(half * b.conj(), a.shape), sum_to(half.mul_(a.conj()), b.shape)
+        return sum_to(half * b.conj(), a.shape), sum_to(_into(half, a.conj()), b.shape)
 
 
 class _GatedProduct(RuleFunction):
@@ -114,7 +119,7 @@ class _GatedProduct(RuleFunction):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, b = ctx.saved_tensors
         half = g * 0.5
-        return half * b, half.mul_(ctx.f(x)), None, None
+        return half * b, _into(half, ctx.f(x)), None, None
 
 
 class _FusedGate(RuleFunction):

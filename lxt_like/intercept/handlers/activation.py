@@ -27,7 +27,8 @@ def _apply(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor)
 
 def _shape(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shape:
     if name == "softplus":
-        return softplus_shape(float(argument(args, kwargs, 1, "beta", 1.0)))
+        beta = float(argument(args, kwargs, 1, "beta", 1.0))
+        return softplus_shape(beta, float(argument(args, kwargs, 2, "threshold", 20.0)))
     return SHAPES[name]
 
 

@@ -208,3 +208,12 @@ class _Apply(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.f(x)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 1.0, 20.0])
+def test_softplus_is_the_identity_beyond_its_threshold(threshold: float) -> None:
+    model, x = inline(lambda m, x: F.softplus(m.a(x), 2.0, threshold)), random(2, 6)
+    got = account(model, x)
+    z = model.a(x)
+    kept = (F.softplus(z, 2.0, threshold) - math.log(2.0) / 2) / z * model.c.weight[0]
+    assert torch.allclose(got.relevance, x * (kept @ model.a.weight), rtol=1e-9, atol=1e-12)

@@ -149,3 +149,14 @@ def test_plain_gradient_at_products_is_a_choice() -> None:
     plain = lxt.attribute(model, x, 0, mixed, ledger=True)
     assert relative_error(plain.relevance, 2 * half) < 1e-12
     assert bool((plain.ledger.unruled > 1e-3).all())
+
+
+@pytest.mark.parametrize("mode", ["floor", "trunc"])
+def test_a_rounded_division_is_refused(mode: str) -> None:
+    """Its gradient is zero everywhere: the relevance would vanish without a word."""
+    model, x = (
+        inline(lambda m, x: m.a(x) + torch.div(m.b(x), 0.5, rounding_mode=mode)),
+        random(2, 6),
+    )
+    with pytest.raises(lxt.errors.UnruledError, match="rounded division"):
+        lxt.attribute(model, x, 0)
