@@ -114,6 +114,9 @@ class Contrast(Target):
 
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         at, foil = indices_of(self.c, logits, names), indices_of(self.foil, logits, names)
+        if bool((at == foil).any()):
+            same = _label(int(at[at == foil][0]), names)
+            raise TargetError(f"a contrast needs two classes, got {same!r} as target and as foil")
         labels = tuple(
             f"{_label(a, names)} rather than {_label(b, names)}"
             for a, b in zip(at.tolist(), foil.tolist(), strict=True)

@@ -97,5 +97,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except lxt.LxtError as error:
+    except (lxt.LxtError, OSError) as error:
         sys.exit(f"error: {error}")

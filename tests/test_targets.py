@@ -134,3 +134,8 @@ def test_logits_of_other_outputs() -> None:
     ):
         with pytest.raises(InputError, match=message):
             logits_of(output, {})
+
+
+def test_a_contrast_needs_two_classes() -> None:
+    with pytest.raises(TargetError, match="needs two classes, got 'LABEL_1'"):
+        lxt.attribute(build("bert"), inputs("bert"), lxt.Contrast("LABEL_1", 1))

@@ -74,6 +74,11 @@ def composite(given: str | Composite) -> Composite:
             f"unknown composite {given!r}; the presets are {', '.join(PRESETS)}; "
             "or give a lxt.Composite"
         )
+    if callable(given):
+        raise CompositeError(
+            f"a composite is a preset's name or a lxt.Composite, got the function "
+            f"{getattr(given, '__name__', given)!r}: call it"
+        )
     raise CompositeError(
         f"a composite is a preset's name or a lxt.Composite, got {type(given).__name__}"
     )

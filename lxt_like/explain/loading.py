@@ -14,6 +14,7 @@ from torch import nn
 
 from ..errors import InputError, ModelError
 from ..patch.hub import guarded, is_local, load_model
+from ..patch.install import refuse_unpatchable
 
 _NO_VOCABULARY = 3  # pieces beside special tokens; T5 and DeBERTa make up one or two
 _TASKS = ("text-classification", "sentiment-analysis")
@@ -67,6 +68,7 @@ def load_text_model(
             "expected model to be a torch.nn.Module, a transformers pipeline, a local folder or "
             f"a hub id, got {type(model).__name__}"
         )
+    refuse_unpatchable(list(module.named_modules()))
     _require_device(module, device)
     name = _name_of(module)
     if found is None:

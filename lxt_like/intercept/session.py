@@ -132,6 +132,16 @@ class Session:
             return self.measure.call(self, func, args, kwargs)
         return dispatch(self, func, args, kwargs)
 
+    def refuse(self, message: str) -> None:
+        """An operation that makes explanations meaningless: an error (strict), or one warning.
+
+        Raises:
+            UnruledError: strict; with the module's path.
+        """
+        if self.strict:
+            raise UnruledError(f"{message} (in {self.path or 'the model'})")
+        self.warn(message)
+
     def warn(self, message: str) -> None:
         """One warning per cause."""
         if message not in self._seen:

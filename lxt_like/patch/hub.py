@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,15 +47,31 @@ def load_model(
     if auto_class is None:
         auto_class = next(iter(getattr(config, "architectures", None) or [""]))
     loader = getattr(transformers, auto_class, transformers.AutoModel)
-    model, info = guarded(
-        name,
-        lambda: loader.from_pretrained(
-            name, config=config, use_safetensors=True, output_loading_info=True, **options
-        ),
-    )
+    with _quiet(local):
+        model, info = guarded(
+            name,
+            lambda: loader.from_pretrained(
+                name, config=config, use_safetensors=True, output_loading_info=True, **options
+            ),
+        )
     _require_weights(name, info)
     found: nn.Module = model.eval()
     return found
+
+
+@contextmanager
+def _quiet(local: bool) -> Iterator[None]:
+    """No progress bar for a folder that is read in a moment; downloads keep theirs."""
+    from transformers.utils import logging
+
+    shown = local and logging.is_progress_bar_enabled()
+    if shown:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def is_local(name: str) -> bool:

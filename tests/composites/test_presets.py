@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.composites import PRESETS
-from lxt_like.errors import UnruledError
+from lxt_like.composites import PRESETS, AttnLRP, composite
+from lxt_like.errors import CompositeError, UnruledError
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
 from tests.support import inline, random
@@ -94,3 +94,8 @@ def test_a_kind_without_an_assignment_is_an_error(missing: str) -> None:
         lxt.attribute(model, x, 0, lxt.Composite(kept))
     with pytest.warns(lxt.errors.UnruledWarning, match=f"no rule for the {missing}"):
         lxt.attribute(model, x, 0, lxt.Composite(kept), strict=False)
+
+
+def test_a_preset_that_was_not_called() -> None:
+    with pytest.raises(CompositeError, match="the function AttnLRP: call it"):
+        composite(AttnLRP)

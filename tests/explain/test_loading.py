@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel, pipeline
 
-from lxt_like.errors import InputError, ModelError
+from lxt_like.errors import InputError, ModelError, PatchError
 from lxt_like.explain.loading import is_local, load_text_model
 
 from . import makers
@@ -198,3 +198,21 @@ def test_a_module_stays_where_it_is(classifier: Any, wordpiece: Any) -> None:
     assert load_text_model(classifier, tokenizer=wordpiece, device="cpu").model is classifier
     with pytest.raises(InputError, match="where the given model is"):
         load_text_model(classifier, tokenizer=wordpiece, device="meta")
+
+
+def test_a_compiled_model_is_refused_as_everywhere() -> None:
+    model = nn.Linear(2, 2)
+    compiled = torch.compile(model)
+    with pytest.raises(PatchError, match=r"compiled by torch\.compile.*_orig_mod"):
+        load_text_model(compiled)
+
+
+def test_a_folder_is_read_without_a_progress_bar(capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    from lxt_like.demo import sentiment
+
+    shown = logging.is_progress_bar_enabled()
+    load_text_model(sentiment())
+    assert "Loading" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled() == shown

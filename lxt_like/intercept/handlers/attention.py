@@ -8,7 +8,6 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import UnruledError
 from ...rules.attention import AttentionForm, UniformAttention, ValueOnly
 from ..registry import Func, handles
 from ..session import Session
@@ -28,13 +27,10 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     if not any(is_active(t) for t in (q, k, v, mask)):
         return func(*args, **kwargs)
     if given.get("dropout_p", 0.0) > 0:
-        message = (
-            f"attention dropout in {session.path or 'the model'} is active (training mode): each "
-            "explanation would be random; call model.eval() first"
+        session.refuse(
+            "attention dropout is active (training mode): each explanation would be random; "
+            "call model.eval() first"
         )
-        if session.strict:
-            raise UnruledError(message)
-        session.warn(message)
     rule = session.rule("attention", func)
     if isinstance(rule, (UniformAttention, ValueOnly)):
         form = AttentionForm(

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UnruledError
 from ...rules.base import Book
 from ...rules.norm import ConstantScale, _BetaShare
 from ..registry import ENTRIES, Func, handles
@@ -82,13 +81,10 @@ def _batch_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     if not is_active(given["input"]):
         return func(*args, **kwargs)
     if given.get("training", False):
-        message = (
-            f"batch norm in {session.path or 'the model'} uses the statistics of the batch "
-            "(training mode), so samples explain each other; call model.eval() first"
+        session.refuse(
+            "batch norm uses the statistics of the batch (training mode), so samples explain each "
+            "other; call model.eval() first"
         )
-        if session.strict:
-            raise UnruledError(message)
-        session.warn(message)
     return _running_norm(session, func, args, kwargs, given)
 
 

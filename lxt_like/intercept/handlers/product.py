@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UnruledError
 from ...rules.base import Gradient, scale_incoming
 from ...rules.bilinear import Uniform
 from ..registry import Func, handles, in_place
@@ -70,13 +69,7 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     if func in _REVERSED:
         a, b = b, a
     if kwargs.get("rounding_mode") is not None and (is_active(a) or is_active(b)):
-        message = (
-            f"a rounded division in {session.path or 'the model'} has no gradient, so no relevance "
-            "passes it"
-        )
-        if session.strict:
-            raise UnruledError(message)
-        session.warn(message)
+        session.refuse("a rounded division has no gradient, so no relevance passes it")
     if not is_active(b) or is_weight(b):
         out = func(*args, **kwargs)
         carry(a, out)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import UnruledError
 from ..causes import overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..session import Session
@@ -144,13 +143,10 @@ def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     """Identity in eval mode; in training mode the explanation would be random."""
     training = argument(args, kwargs, 2, "training", kwargs.get("train", True))
     if training and argument(args, kwargs, 1, "p", 0.5) > 0 and args[0].requires_grad:
-        message = (
-            f"dropout in {session.path or 'the model'} is active (training mode): each explanation "
-            "would be random; call model.eval() first"
+        session.refuse(
+            "dropout is active (training mode): each explanation would be random; "
+            "call model.eval() first"
         )
-        if session.strict:
-            raise UnruledError(message)
-        session.warn(message)
     out = func(*args, **kwargs)
     carry(args[0], out)
     return out
