@@ -77,7 +77,7 @@ def composite(given: str | Composite) -> Composite:
     if callable(given):
         raise CompositeError(
             f"a composite is a preset's name or a lxt.Composite, got the function "
-            f"{getattr(given, '__name__', given)!r}: call it"
+            f"{getattr(given, '__name__', given)}: call it"
         )
     raise CompositeError(
         f"a composite is a preset's name or a lxt.Composite, got {type(given).__name__}"
