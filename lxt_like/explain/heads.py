@@ -45,7 +45,7 @@ def display_label(label: str, kind: Kind, outputs: int) -> str:
 
 
 def is_unnamed(label: str) -> bool:
-    """Whether a label is the placeholder that transformers makes up."""
+    """Whether a label is one that transformers made up."""
     return re.fullmatch(r"LABEL_\d+", label) is not None
 
 
