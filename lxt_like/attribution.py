@@ -17,6 +17,7 @@ from .errors import InputError, NumericalError, UnruledError
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
+from .numerics import is_finite
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
@@ -176,6 +177,7 @@ class _Run:
             patch.check([score])
             self._backward(score)
         relevance = self.inputs.relevance()
+        self._check_finite("the relevance", relevance)
         book = None
         if self.measure is not None:
             total = self.inputs.total(relevance, len(score))
@@ -215,13 +217,19 @@ class _Run:
     def _check_score(self, score: Tensor) -> None:
         if score.numel() == 0:
             raise InputError("the batch is empty: nothing to explain")
-        if not torch.isfinite(score).all():
-            raise NumericalError(_diagnose(self.model, "the score"))
+        self._check_finite("the score", score)
         if not score.requires_grad:
             raise InputError(
                 "the score does not depend on the explained inputs "
                 f"({', '.join(self.inputs.names) or 'none'})"
             )
+
+    def _check_finite(self, what: str, value: Any) -> None:
+        """A number that is not finite is an error, blamed on the first cause that can be found."""
+        parts = value.values() if isinstance(value, Mapping) else [value]
+        if not all(is_finite(t) for t in parts):
+            self.inputs.check_finite()
+            raise NumericalError(_diagnose(self.model, what))
 
     def _backward(self, score: Tensor) -> None:
         if self.measure is None:
@@ -231,8 +239,6 @@ class _Run:
             for i in range(len(score)):
                 self.measure.sample = i
                 score[i].backward(retain_graph=i + 1 < len(score))
-        if not self.inputs.finite():
-            raise NumericalError(_diagnose(self.model, "the relevance"))
 
 
 def _without_graph(output: Any) -> Any:

@@ -91,6 +91,13 @@ def claim(out: Any, inputs: Iterable[Any]) -> None:
         todo.extend(n for n, _ in node.next_functions if n is not None)
 
 
+def claim_node(out: Tensor) -> None:
+    """Mark the node that made ``out`` as covered by a rule: for operations that are one node."""
+    node: Node = out.grad_fn
+    if node is not None:
+        node.metadata[_CLAIM] = True
+
+
 def note(out: Tensor, func: Func | None, path: str) -> None:
     """Remember which function and module made a node, for error messages only."""
     node: Node = out.grad_fn

@@ -19,6 +19,14 @@ from .tags import carry, flat, mark_weight, replace, tag
 
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
+FACTS = frozenset(
+    getattr(torch.Tensor, name).__get__
+    for name in "dtype shape device ndim requires_grad is_cuda is_cpu layout".split()
+) | frozenset(
+    getattr(torch.Tensor, name) for name in "size dim numel stride is_floating_point".split()
+)
+"""What reads a tensor's facts, not its values: half of what a model calls."""
+
 
 class Interceptor(TorchFunctionMode):
     """Gives each torch function its rule, for the session of the running model.
@@ -39,16 +47,19 @@ class Interceptor(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         session = self.session
-        kwargs = kwargs or {}
-        if session is None:
-            return func(*args, **kwargs)
+        if session is None or func in FACTS:
+            return func(*args, **kwargs) if kwargs else func(*args)
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
         if kwargs:
             args, kwargs = positional(func, args, kwargs)
+        else:
+            kwargs = {}
         if session.measure is not None:
             return session.measure.call(session, func, args, kwargs)
-        return dispatch(session, func, args, kwargs)
+        if session.trainable:
+            return dispatch(session, func, args, kwargs)
+        return _ruled(session, func, args, kwargs)
 
 
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -66,7 +77,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         if plain is not None:
             return _in_place(session, plain, (args[0], *rest), options)
         out = func(*args, **kwargs)
-        if out.requires_grad if type(out) is Tensor else isinstance(out, (tuple, list)):
+        if session.noting:
             session.note(out, func)
         return out
     handler = entry.handler

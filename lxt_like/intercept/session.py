@@ -43,6 +43,7 @@ class Session:
 
     ``trainable``: parameters require grad, so what is computed from them does, too.
     ``counting``: only execution order matters, every operation gets the plain gradient.
+    ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
@@ -55,6 +56,7 @@ class Session:
     trainable: bool = False
     counting: bool = False
     fuse: bool = False
+    noting: bool = True
     totals: tuple[int, ...] | None = None
     measure: Measure | None = None
     steps: list[Step] | None = None
@@ -154,6 +156,8 @@ class Session:
 
     def note(self, out: Any, func: Func) -> None:
         """Remember which function made ``out`` and where, for error messages."""
+        if not self.noting:
+            return
         for t in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(t, Tensor):
                 note(t, func, self.path)

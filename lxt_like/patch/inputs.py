@@ -109,9 +109,7 @@ class Inputs:
             if name.endswith("input_ids"):
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
-            if not is_finite(value):
-                raise InputError(f"{name} holds NaN or infinity")
-            leaf = value.detach().clone().requires_grad_()
+            leaf = value.detach().requires_grad_()
             self._found[name] = [_Explained(leaf, leaf.shape, tokens=False)]
             return leaf.clone()  # the model may write into what it is given
         if name == "input" or name.endswith("input_ids"):
@@ -205,10 +203,11 @@ class Inputs:
                 total += inner(part, torch.ones_like(part)) / batch
         return total
 
-    def finite(self) -> bool:
-        """Whether every gradient that arrived is finite."""
-        grads = (e.leaf.grad for found in self._found.values() for e in found)
-        return all(g is None or is_finite(g) for g in grads)
+    def check_finite(self) -> None:
+        """Raise if what was given to be explained holds NaN or infinity: the cause of others."""
+        for name, found in self._found.items():
+            if not all(e.tokens or is_finite(e.leaf.detach()) for e in found):
+                raise InputError(f"{name} holds NaN or infinity")
 
 
 def _input_embedding(model: nn.Module) -> nn.Module | None:

@@ -69,7 +69,7 @@ class Patch:
         self.model = model
         self.lean = lean
         self.composite = composite
-        self.session = Session(composite, strict, on_checkpoint=self._resumed)
+        self.session = Session(composite, strict, noting=not lean, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
         self.active = False
         self._check = check
@@ -99,6 +99,8 @@ class Patch:
             if self.active:
                 uninstall(self)
                 self.active = False
+                # no cycles: what was explained is freed with the last handle
+                self._observer, self.session.on_checkpoint = None, None
 
     def __enter__(self) -> Patch:
         if not self.active:
@@ -157,7 +159,7 @@ class Patch:
             session.stack.pop()
         if recomputing:
             return out
-        if not self.lean and type(out) is Tensor:
+        if session.noting and type(out) is Tensor:
             with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
                 session.note_module(out, path)
         if watched and self._observer is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ..numerics import inner, upcast
-from .base import Book, Rule, consumer, scaled
+from .base import Book, Rule, _Scale, consumer, scaled
 from .softmax import softmax_bias
 
 AttentionOp = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -49,19 +50,18 @@ class UniformAttention(Rule):
         k: Tensor,
         v: Tensor,
         mask: Tensor | None,
-        form: AttentionForm,
+        form: AttentionForm | None = None,
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)``; q [.., T, d], k [.., S, d], v [.., S, e]."""
         at_v, at_weights = _split(v, q, k, mask)
         at_q, at_k = _split(q, k)
-        out = op(
-            _share(q, at_weights * at_q),
-            _share(k, at_weights * at_k),
-            _share(v, at_v),
-            None if mask is None else _share(mask, at_weights),
-        )
-        if book is not None:
+        shares = (at_weights * at_q, at_weights * at_k, at_v)
+        out = _whole(op, q, k, v, mask, shares)
+        if out is None:
+            q, k, v = (_share(t, f) for t, f in zip((q, k, v), shares, strict=True))
+            out = op(q, k, v, None if mask is None else _share(mask, at_weights))
+        if book is not None and form is not None:
             book.declare(out, _AttentionShare(q, k, v, mask, form, at_weights))
         return out
 
@@ -85,7 +85,7 @@ class ValueOnly(Rule):
         k: Tensor,
         v: Tensor,
         mask: Tensor | None,
-        form: AttentionForm,
+        form: AttentionForm | None = None,
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)`` with q, k and the mask held constant."""
@@ -106,6 +106,51 @@ def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:
 
 def _share(t: Tensor, factor: float) -> Tensor:
     return scaled(t, factor, fresh=True) if t.requires_grad and factor != 1 else t
+
+
+def is_one_kernel(out: Tensor) -> bool:
+    """Whether autograd knows the attention that made ``out`` as one node."""
+    node = out.grad_fn
+    return node is not None and node.name().startswith("ScaledDotProduct")
+
+
+_apart: set[tuple[object, ...]] = set()  # what is known not to run as one kernel
+
+
+def _whole(
+    op: AttentionOp,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    shares: tuple[float, float, float],
+) -> Tensor | None:
+    """``op`` with hooks on its one node, if it is one: two passes where operands take three.
+
+    A backward is linear in the gradient that enters, so the share of q and k is taken there, and
+    what v lacks is made good behind.
+    """
+    signature = (q.device.type, q.dtype, q.dim(), q.shape[-1], v.shape[-1], mask is None)
+    active = q.requires_grad and k.requires_grad and v.requires_grad
+    if not active or (mask is not None and mask.requires_grad) or signature in _apart:
+        return None
+    out = op(q, k, v, mask)
+    node = out.grad_fn
+    if node is None or not is_one_kernel(out):
+        _apart.add(signature)
+        return None
+    node.register_prehook(_Scale(shares[0], False))
+    node.register_hook(partial(_restore_value, shares[2] / shares[0]))
+    return out
+
+
+def _restore_value(
+    factor: float, found: tuple[Tensor | None, ...], given: tuple[Tensor | None, ...]
+) -> tuple[Tensor | None, ...]:
+    dq, dk, dv, *rest = found
+    if dv is not None:
+        dv = dv * factor if torch.is_grad_enabled() else dv.mul_(factor)
+    return dq, dk, dv, *rest
 
 
 class _AttentionShare:

@@ -8,10 +8,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...rules.attention import AttentionForm, UniformAttention, ValueOnly
+from ...rules.attention import AttentionForm, UniformAttention, ValueOnly, is_one_kernel
+from ..graph import claim_node
 from ..registry import Func, handles
 from ..session import Session
-from .common import argument, is_active
+from .common import is_active
 
 
 def _kernel(kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -33,15 +34,20 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
         )
     rule = session.rule("attention", func)
     if isinstance(rule, (UniformAttention, ValueOnly)):
-        form = AttentionForm(
-            scale=argument((), given, 0, "scale", None),
-            is_causal=bool(given.get("is_causal", False)),
-            enable_gqa=bool(given.get("enable_gqa", False)),
-        )
+        form = None
+        if session.measure is not None:
+            form = AttentionForm(
+                scale=given.get("scale"),
+                is_causal=bool(given.get("is_causal", False)),
+                enable_gqa=bool(given.get("enable_gqa", False)),
+            )
         out = rule.attention(partial(_kernel, given), q, k, v, mask, form, session.measure)
     else:
         out = func(*args, **kwargs)
-    session.claim(out, func, (q, k, v, mask))
+    if is_one_kernel(out):
+        claim_node(out)
+    else:
+        session.claim(out, func, (q, k, v, mask))
     if session.on_heads is not None and out.dim() == 4:
         session.on_heads(session.path, out)
     return out

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...rules.base import Gradient, scale_incoming
 from ...rules.bilinear import Uniform
+from ..graph import claim_node
 from ..registry import Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
@@ -40,7 +41,7 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
     out = uniform.product(a, b, (recipe(a), recipe(b)), session.fuse)
     if ta is not None and tb is not None and min(ra, rb) > 1:
         put(out, Tag(ta.role))
-    session.claim(out, func, (a, b))
+    claim_node(out)
     return out
 
 
@@ -129,7 +130,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         out = func(*args, **kwargs)
     else:
         out = scale_incoming(func(*args, **kwargs), 1.0 / exponent)
-    session.claim(out, func, (x,))
+    claim_node(out)
     return out
 
 
