@@ -37,6 +37,9 @@ class Attribution:
         layers: relevance at the named layers' outputs, in their own shapes.
         heads: relevance of attention heads [batch, heads, tokens] inside the named layers.
         output: the model's output, detached; without caches.
+        gradient: the modified gradient at the explained inputs (embeddings, for token ids), in
+            their own shapes.  relevance = input * gradient, but for the rules of the first layer
+            (z-box, w^2, flat), which give relevance without a gradient.
     """
 
     relevance: Any
@@ -46,6 +49,7 @@ class Attribution:
     layers: Mapping[str, Tensor] = field(default_factory=dict)
     heads: Mapping[str, Tensor] = field(default_factory=dict)
     output: Any = field(default=None, repr=False)
+    gradient: Any = field(default=None, repr=False)
 
 
 def attribute(
@@ -190,6 +194,7 @@ class _Run:
             self.observer.layers(),
             self.observer.heads(),
             _without_graph(output),
+            self.inputs.gradient(),
         )
 
     def _patched(self, steps: list[Step] | None = None) -> Patch:

@@ -1,5 +1,13 @@
 """Composites: which rule applies where."""
 
+from .classical import (
+    EpsilonAlpha2Beta1,
+    EpsilonAlpha2Beta1Flat,
+    EpsilonGammaBox,
+    EpsilonPlus,
+    EpsilonPlusFlat,
+    ExcitationBackprop,
+)
 from .composite import Assign, Composite, Resolver, Site
 from .presets import CPLRP, PRESETS, AttnLRP, EpsilonLRP, Plain, composite
 
@@ -13,6 +21,12 @@ __all__ = [
     "AttnLRP",
     "Composite",
     "Epsilon",
+    "EpsilonAlpha2Beta1",
+    "EpsilonAlpha2Beta1Flat",
+    "EpsilonGammaBox",
+    "EpsilonPlus",
+    "EpsilonPlusFlat",
+    "ExcitationBackprop",
     "Plain",
     "Resolver",
     "Site",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..errors import CompositeError
 from ..rules import KINDS, Rule
+from ..rules.base import PARENTS
 
 Where = Literal["first", "last"] | range | None
 
@@ -23,6 +24,10 @@ class Site:
     kind: str
     path: str
     types: tuple[str, ...] = ()
+
+
+def _among(kind: str, kinds: Iterable[str]) -> bool:
+    return kind in kinds or PARENTS.get(kind, kind) in kinds
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Assign:
             raise CompositeError(
                 f"Assign: unknown kind {self.kind!r}; the kinds are {', '.join(KINDS)}"
             )
-        if self.kind is not None and self.kind not in self.rule.kinds:
+        if self.kind is not None and not _among(self.kind, self.rule.kinds):
             raise CompositeError(
                 f"Assign: {self.rule!r} is no rule for {self.kind!r}; "
                 f"it applies to {', '.join(sorted(self.rule.kinds))}"
@@ -74,7 +79,9 @@ class Assign:
 
     def fits(self, site: Site) -> bool:
         """Whether ``site`` meets every condition but the position in execution order."""
-        if site.kind not in self.rule.kinds or (self.kind is not None and site.kind != self.kind):
+        if not _among(site.kind, self.rule.kinds):
+            return False
+        if self.kind is not None and not _among(site.kind, (self.kind,)):
             return False
         if self.module is not None and self.module not in site.types:
             return False
@@ -152,6 +159,11 @@ class Composite:
         return all(
             a.module is None and a.name is None and a.where is None for a in self.assignments
         )
+
+    @property
+    def first_layer(self) -> tuple[Rule, ...]:
+        """The rules that hand relevance straight to the explained input."""
+        return tuple(a.rule for a in self.assignments if getattr(a.rule, "first", False))
 
     @property
     def needs_total(self) -> bool:

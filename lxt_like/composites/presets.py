@@ -19,6 +19,14 @@ from ..rules import (
     ValueOnly,
     WinnerTakesAll,
 )
+from .classical import (
+    EpsilonAlpha2Beta1,
+    EpsilonAlpha2Beta1Flat,
+    EpsilonGammaBox,
+    EpsilonPlus,
+    EpsilonPlusFlat,
+    ExcitationBackprop,
+)
 from .composite import Composite
 
 _COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
@@ -56,6 +64,12 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "cp_lrp": CPLRP,
     "gradient": Plain,
     "epsilon": EpsilonLRP,
+    "epsilon_plus": EpsilonPlus,
+    "epsilon_plus_flat": EpsilonPlusFlat,
+    "epsilon_alpha2_beta1": EpsilonAlpha2Beta1,
+    "epsilon_alpha2_beta1_flat": EpsilonAlpha2Beta1Flat,
+    "epsilon_gamma_box": EpsilonGammaBox,
+    "excitation_backprop": ExcitationBackprop,
 }
 
 

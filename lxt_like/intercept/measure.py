@@ -22,11 +22,12 @@ from torch import Tensor
 
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
+from ..rules.linear import OPERATION
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
-from .tags import Tag, flat, put, recipe, replace, tag
+from .tags import Tag, flat, put, put_twin, recipe, replace, tag, twin
 
 if TYPE_CHECKING:
     from .session import Session
@@ -154,6 +155,9 @@ class Measure:
                 declarations.append(partial(causes.rounding, out.detach(), args[0].detach()))
             outs = [t for t in flat((out,)) if t.requires_grad]
             for t in outs:
+                mate = twin(t)
+                if mate is not None:
+                    mate.register_hook(partial(self._on_straight, record.arrived))
                 t.register_hook(partial(self._on_arrived, record, self._cell(t)))
                 for declaration in declarations:
                     self.declare(t, declaration)
@@ -173,6 +177,7 @@ class Measure:
             assert node is not None
             node.register_prehook(partial(self._on_passed, record, self._cell(t)))
             carry_all(t, v)
+            self._tap_twin(record, t, v)
             return v
         if additive and (t.is_floating_point() or t.is_complex()):
             leaf = t.detach().requires_grad_()
@@ -181,6 +186,17 @@ class Measure:
             carry_all(t, leaf)
             return leaf
         return t
+
+    def _tap_twin(self, record: Record, t: Tensor, v: Tensor) -> None:
+        """What goes straight to the explained input is passed on, too."""
+        mate = twin(t)
+        if mate is not None:
+            mate = consumer(mate)
+            mate.register_hook(partial(self._on_straight, record.passed))
+            put_twin(v, mate)
+
+    def _on_straight(self, into: dict[int, float], r: Tensor) -> None:
+        into[self.sample] += float(r.double().sum())
 
     def _on_arrived(self, record: Record, cell: Cell, g: Tensor) -> None:
         record.arrived[self.sample] += inner(cell.value, g)
@@ -285,6 +301,8 @@ def carry_all(source: Any, out: Any) -> None:
     if isinstance(source, Tensor) and isinstance(out, Tensor) and source is not out:
         role = tag(source)
         put(out, role if role is None or recipe(source) is not None else Tag(role.role))
+        if hasattr(source, OPERATION):
+            setattr(out, OPERATION, getattr(source, OPERATION))
         cause = getattr(source, "_lxt_cause", None)
         if cause is not None:
             causes.put_cause(out, cause)

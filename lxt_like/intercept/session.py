@@ -15,6 +15,7 @@ from ..errors import UnruledError, UnruledWarning
 from ..rules.base import Gradient, Rule
 from .checkpoint import Wrap
 from .graph import Node, Unruled, claim, find_unruled, note
+from .merge import merge
 from .registry import Func, name_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Session:
     given: list[Node] = field(default_factory=list)
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
+    first_layer: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -74,7 +76,9 @@ class Session:
         """Begin a new forward: execution order counts from its start."""
         self.resolver = Resolver(self.composite, self.totals)
         rules = [a.rule for a in self.composite.assignments]
+        self.first_layer = bool(self.composite.first_layer)
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
+        self.merging = False  # whether a BatchNorm followed a linear operation
         self._seen: set[str] = set()
         self._fast: dict[str, Rule] = {}  # when nobody listens and the kind alone decides
 
@@ -178,6 +182,9 @@ class Session:
         """
         if self.plain:
             return []
+        outputs = list(outputs)
+        if self.merging:
+            merge(outputs)
         found, checkpoints = find_unruled(outputs, self.given)
         if found:
             self._refuse(found)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
+from ..intercept.tags import put_twin
 from ..numerics import inner, is_finite, upcast
 from .hub import load_model
 
@@ -41,13 +42,20 @@ class _Explained:
 
     def __init__(self, leaf: Tensor, shape: torch.Size, tokens: bool) -> None:
         self.leaf, self.shape, self.tokens = leaf, shape, tokens
+        # takes no memory; gets one when a rule hands relevance straight to the input
+        kind = upcast(leaf.detach()[:0]).dtype
+        self.twin = torch.zeros((), dtype=kind, device=leaf.device).expand(leaf.shape)
+        self.twin.requires_grad_()
+
+    def gradient(self) -> Tensor:
+        """The modified gradient."""
+        return torch.zeros_like(self.leaf) if self.leaf.grad is None else self.leaf.grad
 
     def relevance(self) -> Tensor:
-        leaf = self.leaf.detach()
-        grad = self.leaf.grad
-        if grad is None:
-            grad = torch.zeros_like(leaf)
-        value = upcast(leaf) * upcast(grad)
+        """In the input's shape, or one number a token."""
+        value = upcast(self.leaf.detach()) * upcast(self.gradient())
+        if self.twin.grad is not None:
+            value = value + self.twin.grad
         return value.reshape(*self.shape, -1).sum(-1) if self.tokens else value
 
 
@@ -110,8 +118,11 @@ class Inputs:
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
             leaf = value.detach().requires_grad_()
-            self._found[name] = [_Explained(leaf, leaf.shape, tokens=False)]
-            return leaf.clone()  # the model may write into what it is given
+            made = _Explained(leaf, leaf.shape, tokens=False)
+            self._found[name] = [made]
+            given = leaf.clone()  # the model may write into what it is given
+            put_twin(given, made.twin)
+            return given
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
                 raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")
@@ -188,6 +199,14 @@ class Inputs:
         """The relevance: a tensor, or a dict by name."""
         parts = {
             name: sum((e.relevance() for e in rest), first.relevance())
+            for name, (first, *rest) in self._found.items()
+        }
+        return next(iter(parts.values())) if len(parts) == 1 else parts
+
+    def gradient(self) -> Any:
+        """The modified gradient in the shape of what was explained, alike."""
+        parts = {
+            name: sum((e.gradient() for e in rest), first.gradient())
             for name, (first, *rest) in self._found.items()
         }
         return next(iter(parts.values())) if len(parts) == 1 else parts

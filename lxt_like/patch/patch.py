@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..composites import Composite
 from ..composites import composite as resolve
-from ..errors import InputError, PatchError
+from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, interceptor
 from .inputs import module_of
 from .install import LOCK, Scoped, busy, install, parameters_of, refuse_unpatchable, uninstall
@@ -344,6 +344,12 @@ def patch(
 
     Raises:
         PatchError: a compiled, scripted or wrapped model, or one patched by another thread.
-        CompositeError: an unknown composite.
+        CompositeError: an unknown composite, or one with rules of the first layer.
     """
-    return Patch(module_of(model), resolve(composite), strict).install(freeze, timeout)
+    made = resolve(composite)
+    if made.first_layer:
+        raise CompositeError(
+            f"{made.first_layer[0]!r} gives relevance to inputs that are 0, so x * x.grad cannot "
+            "hold it; use lxt.attribute, or a composite without z-box, w^2 and flat"
+        )
+    return Patch(module_of(model), made, strict).install(freeze, timeout)

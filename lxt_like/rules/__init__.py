@@ -5,17 +5,24 @@ from .add import Proportional
 from .attention import UniformAttention, ValueOnly
 from .base import CAUSES, KINDS, Gradient, Rule
 from .bilinear import SignalOnly, Uniform
-from .linear import Epsilon
+from .first import Bound as Bound
+from .first import Flat, WSquare, ZBox
+from .linear import Epsilon, Zero
 from .norm import ConstantScale
 from .pooling import WinnerTakesAll
+from .signed import AlphaBeta, ClassicGamma, Gamma, ZPlus
 from .softmax import Constant, Taylor
 
 __all__ = [
     "CAUSES",
     "KINDS",
+    "AlphaBeta",
+    "ClassicGamma",
     "Constant",
     "ConstantScale",
     "Epsilon",
+    "Flat",
+    "Gamma",
     "Gradient",
     "Identity",
     "Proportional",
@@ -25,5 +32,9 @@ __all__ = [
     "Uniform",
     "UniformAttention",
     "ValueOnly",
+    "WSquare",
     "WinnerTakesAll",
+    "ZBox",
+    "ZPlus",
+    "Zero",
 ]

@@ -7,7 +7,7 @@ backward so that ``activation * grad`` is the relevance of that activation, at e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 KINDS: tuple[str, ...] = (
     "linear",
+    "conv",
     "bilinear",
     "attention",
     "softmax",
@@ -25,6 +26,9 @@ KINDS: tuple[str, ...] = (
     "add",
 )
 """The kinds of operation that rules are assigned to."""
+
+PARENTS: dict[str, str] = {"conv": "linear"}
+"""A kind and the kind it belongs to: what is assigned to the latter fits the former."""
 
 CAUSES: dict[str, str] = {
     "bias": "biases of linear operations and norms: b * g",
@@ -52,12 +56,20 @@ class Book(Protocol):
         """Evaluate ``declaration`` on the gradient that arrives at ``output``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rule:
     """Base of all rules: frozen data, comparable, hashable, printed as the code that makes it."""
 
     kinds: ClassVar[frozenset[str]] = frozenset()
     """The kinds of operation that this rule can be assigned to."""
+
+    def __repr__(self) -> str:
+        shown = []
+        for i, f in enumerate(fields(self)):
+            value = getattr(self, f.name)
+            if i == 0 or value != f.default:
+                shown.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True)

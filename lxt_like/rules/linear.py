@@ -1,42 +1,290 @@
-"""Rules for linear operations: Linear, convolutions, HF Conv1D, expert matrices."""
+"""Rules for linear operations: what they share, LRP-0 and LRP-epsilon."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..errors import RuleError
-from ..numerics import inner, stabilize
+from ..numerics import inner, stabilize, upcast
 from .base import Book, Rule, RuleFunction
+from .maps import LinearMap
 
-
-class _Stabilized(RuleFunction):
-    """z with its gradient multiplied by z / (z + eps sign z); saves the factor, not z.
-
-    A later in-place ReLU may overwrite z, so z itself cannot be kept.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, eps: float) -> Tensor:
-        ctx.save_for_backward(z / stabilize(z, eps))
-        return z.clone()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return g * factor, None
+Entries = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Epsilon(Rule):
+class Step:
+    """One linear operation z = W x + b in the backward, and the relevance R that arrived at z.
+
+    All in float32 or float64; ``bias`` is shaped to be added to z.  ``entries``, if a ledger is
+    kept, receives what the rule does not pass on.
+    """
+
+    map: LinearMap
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    z: Tensor
+    relevance: Tensor
+    entries: Entries | None = None
+
+    def keep(self, cause: str, amount: float) -> None:
+        """Declare relevance that does not reach the inputs."""
+        if self.entries is not None and amount:
+            self.entries[cause] = self.entries.get(cause, 0.0) + amount
+
+    def share(
+        self, total: Tensor, bias: Tensor | None, eps: float = 0.0, relevance: Tensor | None = None
+    ) -> Tensor:
+        """s = R / stab(total), where ``total`` is the sum of the contributions with ``bias``'s.
+
+        Declares what the bias and the stabilizer take, and what finds no contribution at all.
+        """
+        r = self.relevance if relevance is None else relevance
+        den = stabilize(total, eps) if eps else total
+        return self.divide(r, den, total, bias)
+
+    def divide(self, r: Tensor, den: Tensor, total: Tensor, bias: Tensor | None) -> Tensor:
+        """``r / den`` with 0 where the denominator vanishes; declares as :meth:`share`."""
+        none = den.abs() < torch.finfo(den.dtype).tiny
+        s = (r / den).masked_fill_(none, 0.0)
+        if self.entries is not None:
+            self.keep("unassigned", inner(r, none))
+            self.keep("epsilon", inner(s, den.double() - total.double()))
+            if bias is not None:
+                self.keep("bias", inner(torch.broadcast_to(bias, s.shape), s))
+        return s
+
+
+@dataclass(frozen=True, repr=False)
+class LinearRule(Rule):
+    """Base of the rules for linear operations: how R at z = W x + b reaches x.
+
+    ``first``: the rule gives relevance to inputs that are 0, which no gradient can carry: it
+    hands it straight to the explained input, and is refused elsewhere.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"linear"})
+    first: ClassVar[bool] = False
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether the rule is the plain gradient."""
+        return False
+
+    @abstractmethod
+    def spread(self, step: Step) -> Tensor:
+        """The gradient at x, so that x * gradient is its relevance (``first``: the relevance)."""
+
+    def linear(
+        self,
+        call: Callable[[Tensor], Tensor],
+        made: LinearMap,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        book: Book | None = None,
+        twin: Tensor | None = None,
+    ) -> Tensor:
+        """``call(x)``, the operation as the model wrote it, under this rule.
+
+        Args:
+            call: x -> z, with weight and bias in place.
+            made: the same operation's map.
+            bias: [out] or broadcastable to z.
+            twin: receives the relevance itself, for rules of the first layer.
+        """
+        if self.is_gradient:
+            out = call(x)
+            if book is not None and bias is not None:
+                book.declare(out, _Bias(made.spread_bias(bias.detach(), out)))
+            return out
+        op = Operation(self, call, made)
+        out = _Linear.apply(x, weight, bias, twin, op)
+        if self.merges:
+            setattr(out, OPERATION, op)
+        if book is not None:
+            book.declare(out, _Declared(op, x.detach(), weight.detach(), bias))
+        return out
+
+    @property
+    def merges(self) -> bool:
+        """Whether a BatchNorm that follows belongs into the operation."""
+        return True
+
+
+OPERATION = "_lxt_operation"
+"""The attribute under which a linear operation's output remembers it, for a BatchNorm to find."""
+
+
+class Operation:
+    """One call of a linear operation under a rule; what the backward needs to know of it.
+
+    ``scale`` and ``shift``: of a BatchNorm that follows, z' = scale z + shift; used if ``merged``,
+    which is decided when the graph is complete: only if nothing else reads z.
+    """
+
+    def __init__(self, rule: LinearRule, call: Callable[[Tensor], Tensor], made: LinearMap) -> None:
+        self.rule, self.call, self.map = rule, call, made
+        self.scale: Tensor | None = None
+        self.shift: Tensor | None = None
+        self.merged = False
+        self._z: Tensor | None = None
+        self._version = 0
+
+    def run(self, x: Tensor) -> Tensor:
+        """The forward."""
+        z = self.call(x)
+        self._z = z.detach()
+        self._version = z._version
+        return z
+
+    def output(self, x: Tensor) -> Tensor:
+        """z, computed again if an in-place operation has overwritten it."""
+        assert self._z is not None
+        return self._z if self._z._version == self._version else self.call(x)
+
+    def merge(self, scale: Tensor, shift: Tensor) -> None:
+        """A BatchNorm read z; ``scale`` and ``shift`` are [channels]."""
+        self.scale, self.shift = scale, shift
+
+    def step(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor, entries: Entries | None
+    ) -> Step:
+        """The operation, with a merged BatchNorm in its weights, and what arrived at it."""
+        z, g, x, weight = (upcast(t.detach()) for t in (self.output(x), g, x, weight))
+        if bias is not None:
+            bias = self.map.spread_bias(upcast(bias.detach()), z)
+        if self.merged:
+            assert self.scale is not None and self.shift is not None
+            scale, shift = (
+                self.map.spread_bias(t.to(z.dtype), z) for t in (self.scale, self.shift)
+            )
+            if entries is not None:  # this was booked where the BatchNorm passed its gradient on
+                unscaled = _unscaled(g, scale)
+                entries["bias"] = -inner(torch.broadcast_to(shift, g.shape), unscaled)
+            z, g = z * scale + shift, _unscaled(g, scale)
+            weight = self.map.scaled(weight, self.scale.to(z.dtype))
+            bias = shift if bias is None else bias * scale + shift
+        return Step(self.map, x, weight, bias, z, z * g, entries)
+
+
+def _unscaled(g: Tensor, scale: Tensor) -> Tensor:
+    """The gradient at a BatchNorm's output, from that at its input."""
+    return (g / scale).masked_fill(scale == 0, 0.0)
+
+
+class _Linear(RuleFunction):
+    """A linear operation whose backward asks its rule."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        twin: Tensor | None,
+        op: Operation,
+    ) -> Tensor:
+        ctx.op = op
+        ctx.save_for_backward(x, weight, bias)
+        return op.run(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias = ctx.saved_tensors
+        op: Operation = ctx.op
+        gx = gw = gb = gt = None
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[3]:
+            found = op.rule.spread(op.step(x, weight, bias, g, None))
+            if op.rule.first:
+                gt = found
+            else:
+                gx = found.to(x.dtype)
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            gw, gb = _parameter_gradients(op, x, weight, bias, g)
+        return gx, gw, gb, gt, None
+
+
+def _parameter_gradients(
+    op: Operation, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """The plain gradients of weight and bias, for parameters that are not frozen."""
+    with torch.enable_grad():
+        w = weight.detach().requires_grad_()
+        out = op.map.forward(x.detach(), w)
+    (gw,) = torch.autograd.grad(out, w, g)
+    if bias is None:
+        return gw, None
+    return gw, g.sum_to_size(op.map.spread_bias(bias, g).shape).reshape(bias.shape)
+
+
+class _Bias:
+    """sum_j b_j g_j."""
+
+    def __init__(self, bias: Tensor) -> None:
+        self.bias = bias
+
+    def __call__(self, g: Tensor) -> Entries:
+        return {"bias": inner(torch.broadcast_to(self.bias, g.shape), g)}
+
+
+class _Declared:
+    """What a rule keeps of the relevance at an operation."""
+
+    def __init__(self, op: Operation, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        self.op, self.x, self.weight = op, x.clone(), weight
+        self.bias = None if bias is None else bias.detach()
+
+    def __call__(self, g: Tensor) -> Entries:
+        entries: Entries = {}
+        self.op.rule.spread(self.op.step(self.x, self.weight, self.bias, g, entries))
+        return entries
+
+
+def check_number(rule: str, name: str, value: Any, low: float = 0.0) -> None:
+    """Raise RuleError unless ``value`` is a finite number >= ``low``."""
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (fine and math.isfinite(value) and value >= low):
+        raise RuleError(f"{rule}: {name} must be a finite number >= {low:g}, got {value!r}")
+
+
+@dataclass(frozen=True, repr=False)
+class Zero(LinearRule):
+    """LRP-0 for z = W x + b: every input takes its own contribution.
+
+    Formula: R_i = sum_j x_i w_ji / z_j R_j, which is the plain gradient.  Declares ``bias``.
+
+    Use: the same as ``Epsilon(0)``, under its name.
+    Source: Bach et al. 2015; Montavon et al. 2019, section 10.2.1.
+    """
+
+    @property
+    def is_gradient(self) -> bool:
+        return True
+
+    def spread(self, step: Step) -> Tensor:
+        return step.map.transposed(step.share(step.z, step.bias), step.weight, step.x)
+
+
+@dataclass(frozen=True, repr=False)
+class Epsilon(LinearRule):
     """LRP-epsilon for z = W x + b (LRP-0 at ``eps = 0``).
 
     Formula: R_i = x_i sum_j w_ji R_j / (z_j + eps sign(z_j)), sign(0) = +1.  As a modified
     gradient: g_i = sum_j w_ji g_j z_j / (z_j + eps sign(z_j)); at eps = 0 the plain gradient.
+    ``clip``: the denominator is sign(z_j) max(|z_j|, eps) instead, so that only small outputs are
+    touched.  ``scaled``: eps counts in units of the sample's root mean square of z.
+    ``zero_bias``: the denominator leaves the bias out, so that the inputs take its share.
     Declares ``bias`` (b_j g_j) and ``epsilon`` (the share of the stabilizer).
 
     Use: eps = 0 in transformers (nothing is saved); 1e-6 as the classical choice in CNNs, where
@@ -44,55 +292,34 @@ class Epsilon(Rule):
     Source: Bach et al. 2015, PLOS ONE, eq. 58; Montavon et al. 2019, section 10.2.1.
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"linear"})
     eps: float = 0.0
+    clip: bool = False
+    scaled: bool = False
+    zero_bias: bool = False
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.eps, (int, float)) and 0 <= self.eps < float("inf")):
-            raise RuleError(f"Epsilon: eps must be a finite number >= 0, got {self.eps!r}")
+        check_number("Epsilon", "eps", self.eps)
 
-    def linear(
-        self,
-        op: Callable[[Tensor], Tensor],
-        x: Tensor,
-        bias: Tensor | None = None,
-        bias_dim: int = -1,
-        book: Book | None = None,
-    ) -> Tensor:
-        """``op(x)`` under this rule.
+    @property
+    def is_gradient(self) -> bool:
+        return self.eps == 0 and not self.zero_bias
 
-        ``op`` is affine in its one argument; ``bias`` (shape [out], or broadcastable) is what
-        it adds, along dimension ``bias_dim`` of the output; it is read for the ledger only.
-        """
-        z = op(x)
-        out: Tensor = _Stabilized.apply(z, self.eps) if self.eps else z
-        if book is not None:
-            value = None if bias is None else bias.detach()
-            book.declare(out, _LinearShare(value, bias_dim, z.detach().clone(), self.eps))
-        return out
+    def spread(self, step: Step) -> Tensor:
+        total, bias = step.z, step.bias
+        if self.zero_bias and bias is not None:
+            total, bias = total - bias, None
+        s = step.divide(step.relevance, self._stabilized(total), total, bias)
+        return step.map.transposed(s, step.weight, step.x)
 
-
-class _LinearShare:
-    """bias and epsilon entries of a linear operation."""
-
-    def __init__(self, bias: Tensor | None, dim: int, z: Tensor, eps: float) -> None:
-        self.bias, self.dim, self.z, self.eps = bias, dim, z, eps
-
-    def __call__(self, g: Tensor) -> dict[str, float]:
-        entries: dict[str, float] = {}
-        kept = g
-        if self.eps:
-            kept = g * (self.z / stabilize(self.z, self.eps))
-            entries["epsilon"] = inner(self.z, g) - inner(self.z, kept)
-        if self.bias is not None:
-            entries["bias"] = bias_share(self.bias, kept, self.dim)
-        return entries
-
-
-def bias_share(bias: Tensor, g: Tensor, dim: int = -1) -> float:
-    """``sum_j b_j g_j`` for a bias along ``dim`` of ``g``, or of g's own (broadcast) shape."""
-    if bias.dim() == 1 and g.dim() > 1:
-        shape = [1] * g.dim()
-        shape[dim] = bias.shape[0]
-        bias = bias.reshape(shape)
-    return inner(torch.broadcast_to(bias, g.shape), g)
+    def _stabilized(self, z: Tensor) -> Tensor:
+        if self.eps == 0:
+            return z
+        if not (self.clip or self.scaled):
+            return stabilize(z, self.eps)
+        eps = torch.full((), self.eps, dtype=z.dtype, device=z.device)
+        if self.scaled:
+            dims = list(range(1, z.dim())) or [0]
+            eps = self.eps * z.square().mean(dims, keepdim=True).sqrt()
+        if self.clip:
+            return torch.where(z < 0, -torch.maximum(-z, eps), torch.maximum(z, eps))
+        return torch.where(z < 0, z - eps, z + eps)

@@ -137,7 +137,7 @@ def test_positional_and_totals() -> None:
     [
         ({"rule": Epsilon}, "expected a rule such as"),
         ({"rule": "epsilon"}, "expected a rule such as"),
-        ({"rule": HALF, "kind": "conv"}, "unknown kind 'conv'; the kinds are linear, bilinear"),
+        ({"rule": HALF, "kind": "dense"}, "unknown kind 'dense'; the kinds are linear, conv"),
         ({"rule": HALF, "kind": "norm"}, "is no rule for 'norm'; it applies to linear"),
         ({"rule": HALF, "module": 3}, "module must be a class or its name"),
         ({"rule": HALF, "name": 3}, "name must be a glob"),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lxt_like.errors import RuleError
 from lxt_like.rules import Epsilon
+from lxt_like.rules.maps import Convolution, Dense
 from tests.oracles import linear as oracle
 from tests.oracles.arrays import relative_error
 from tests.support import TOLERANCE, Books, explained, random
@@ -23,7 +24,7 @@ EPSILONS = pytest.mark.parametrize("eps", [0.0, 0.25])
 def run(eps: float, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Any, ...]:
     books = Books()
     op = partial(F.linear, weight=weight, bias=bias)
-    out = Epsilon(eps).linear(op, x, bias, book=books)
+    out = Epsilon(eps).linear(op, Dense(), x, weight, bias, books)
     R, (R_x,) = explained(out, x)
     return R, R_x, books.entries
 
@@ -66,7 +67,9 @@ def test_convolution(eps: float, name: str, x: Any, weight: Any, options: Any) -
     transposed = "transpose" in name
     b = random(W.shape[1] * options.get("groups", 1) if transposed else W.shape[0])
     books = Books()
-    out = Epsilon(eps).linear(partial(function, weight=W, bias=b, **options), x, b, 1, books)
+    made = Convolution(W, **options, transposed=transposed)
+    call = partial(function, weight=W, bias=b, **options)
+    out = Epsilon(eps).linear(call, made, x, W, b, books)
     R, (R_x,) = explained(out, x)
     want = oracle.convolution(x, W, b, R, transposed=transposed, epsilon=eps, **options)
     assert relative_error(R_x, want["x"]) < 1e-12
@@ -79,14 +82,14 @@ def test_a_relu_may_overwrite_the_output() -> None:
     g = random(3, 5, seed=1)
     grads = []
     for relu in (F.relu, F.relu_):
-        out = relu(Epsilon(0.1).linear(partial(F.linear, weight=W), x))
+        out = relu(Epsilon(0.1).linear(partial(F.linear, weight=W), Dense(), x, W))
         grads.append(torch.autograd.grad(out, x, g)[0])
     assert torch.equal(grads[0], grads[1])
 
 
 def test_zero_epsilon_adds_no_node() -> None:
     x, W = random(3, 4).requires_grad_(), random(5, 4)
-    out = Epsilon().linear(partial(F.linear, weight=W), x)
+    out = Epsilon().linear(partial(F.linear, weight=W), Dense(), x, W)
     assert type(out.grad_fn) is type(F.linear(x, W).grad_fn)
 
 

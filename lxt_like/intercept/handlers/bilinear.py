@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ...rules.base import Gradient, consumer, scaled
+from ...errors import RuleError
+from ...rules.base import consumer, scaled
 from ...rules.bilinear import Uniform
-from ...rules.linear import Epsilon
-from ..registry import Func, handles
+from ...rules.linear import LinearRule
+from ...rules.maps import Dense, General, LinearMap
+from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import is_weight, rank, tag
 from .common import is_active
+from .ruled import is_plain, ruled
 
 
 class _With:
@@ -75,19 +79,67 @@ def _report_heads(session: Session, weights: Tensor, out: Tensor) -> None:
         session.on_heads(session.path, out)
 
 
+class _Map:
+    """(x, W) -> the product alone, for a map."""
+
+    def __init__(self, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int) -> None:
+        self.name = ENTRIES[func].name
+        self.args, self.kwargs, self.at = args, kwargs, at
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        first = self.at == (1 if self.name in _ADDED or self.name == "einsum" else 0)
+        a, b = (x, w) if first else (w, x)
+        out: Tensor
+        if self.name == "einsum":
+            out = torch.einsum(self.args[0], a, b)
+            return out
+        if self.name == "tensordot":
+            out = torch.tensordot(a, b, *self.args[2:], **self.kwargs)
+            return out
+        if self.name in ("dot", "vdot", "inner", "outer"):
+            out = getattr(torch, self.name)(a, b)
+            return out
+        if self.name == "__rmatmul__":
+            a, b = b, a
+        out = a @ b
+        out = out.sum(0) if self.name == "addbmm" else out
+        alpha: float = self.kwargs.get("alpha", 1)
+        return out * alpha
+
+
+_ADDED = frozenset({"addmm", "baddbmm", "addmv", "addbmm"})
+
+
+def _as_map(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int
+) -> tuple[LinearMap, Tensor]:
+    """The map of a product with a constant, and the constant."""
+    name = ENTRIES[func].name
+    pair_at = (1, 2) if name in _ADDED or name == "einsum" else (0, 1)
+    operands = [i for i, t in enumerate(args) if isinstance(t, Tensor)]
+    if at not in pair_at or (name == "einsum" and len(operands) != 2):
+        raise RuleError(f"a {name} of {len(operands)} tensors follows Zero or Epsilon(0) only")
+    weight: Tensor = args[pair_at[0] if at == pair_at[1] else pair_at[1]]
+    if at == pair_at[0] and weight.dim() == 2 and name in ("matmul", "__matmul__", "mm", "addmm"):
+        return Dense(), weight.t() * kwargs["alpha"] if "alpha" in kwargs else weight.t()
+    return General(_Map(func, args, kwargs, at)), weight
+
+
 def _times_constant(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
 ) -> Any:
     """A product with weights that do not depend on the input: a linear operation."""
     rule = session.rule("linear", func)
     x = args[at]
-    if isinstance(rule, Gradient) or (
-        isinstance(rule, Epsilon) and rule.eps == 0 and session.measure is None
-    ):
+    if is_plain(session, rule):
         out = func(*args, **kwargs)
     else:
-        assert isinstance(rule, Epsilon)
-        out = rule.linear(_With(func, args, kwargs, (at,)), x, bias, -1, session.measure)
+        call = _With(func, args, kwargs, (at,))
+        if isinstance(rule, LinearRule) and rule.is_gradient:
+            out = rule.linear(call, General(call), x, x, bias, session.measure)
+        else:
+            made, weight = _as_map(func, args, kwargs, at)
+            out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
         session.claim(out, func, args)
     return out

@@ -5,28 +5,30 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...rules.base import Gradient
-from ...rules.linear import Epsilon
-from ..registry import Func, handles
+from ...rules.maps import Convolution, Dense, LinearMap
+from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import is_weight
 from .bilinear import pair
-from .common import argument, is_active
+from .common import is_active
+from .ruled import is_plain, ruled
 
-_CONV = "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
+_CONV = ("conv1d", "conv2d", "conv3d")
+_TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_ARGUMENTS_TRANSPOSED = (*_ARGUMENTS[:5], "output_padding", "groups", "dilation")
 
 
 def _call(
-    func: Func, weight: Any, rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], named: bool, x: Tensor
 ) -> Tensor:
-    out: Tensor = func(x, weight, *rest, **kwargs)
+    out: Tensor = func(**{**kwargs, "input": x}) if named else func(x, *args[1:], **kwargs)
     return out
 
 
-@handles("linear", "linear", *_CONV)
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
@@ -34,18 +36,26 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         return pair(session, func, args, kwargs)
     if not is_active(x):
         return func(*args, **kwargs)
-    rule = session.rule("linear", func)
-    exact = isinstance(rule, Epsilon) and rule.eps == 0 and session.measure is None
-    if exact or isinstance(rule, Gradient):
+    kind = ENTRIES[func].kind
+    rule = session.rule(kind, func)
+    if is_plain(session, rule):
         out = func(*args, **kwargs)
     else:
-        assert isinstance(rule, Epsilon)
-        kw = {k: v for k, v in kwargs.items() if k not in ("input", "weight")}
-        bias = argument(args, kwargs, 2, "bias", None)
-        batched = x.dim() == weight.dim()
-        dim = -1 if func is torch.nn.functional.linear else (1 if batched else 0)
-        op = partial(_call, func, weight, args[2:], kw)
-        out = rule.linear(op, x, bias, dim, session.measure)
+        name = ENTRIES[func].name
+        names = _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        bias = given.pop("bias", None)
+        del given["input"], given["weight"]
+        made: LinearMap = Dense()
+        if kind == "conv":
+            batched = x.dim() == weight.dim()
+            made = Convolution(weight, **given, transposed=name in _TRANSPOSED, batched=batched)
+        call = partial(_call, func, args, kwargs, not args)
+        out = ruled(session, rule, func, call, made, x, weight, bias)
     if is_active(weight) or isinstance(rule, Gradient):
         session.claim(out, func, args)
     return out
+
+
+handles("linear", "linear")(_linear)
+handles("conv", *_CONV, *_TRANSPOSED)(_linear)

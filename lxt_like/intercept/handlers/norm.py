@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...rules.base import Book
+from ...rules.base import Gradient
 from ...rules.norm import ConstantScale, _BetaShare
+from ..merge import follow, operation_of
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from .common import is_active
@@ -97,15 +98,22 @@ def _running_norm(
 ) -> Any:
     """With running statistics the norm is affine: x s + (beta - mean s), s = gamma / sigma."""
     x = given["input"]
-    session.rule("norm", func)
+    rule = session.rule("norm", func)
     out = func(*args, **kwargs)
     session.claim(out, func, (x,))
-    if session.measure is not None and given.get("running_mean") is not None:
-        _declare_shift(session.measure, out, given)
+    if given.get("running_mean") is None:
+        return out
+    if operation_of(x) is not None and not isinstance(rule, Gradient):
+        session.merging |= follow(x, *_affine(given))
+    if session.measure is not None:
+        _, shift = _affine(given)
+        shape = (-1, *([1] * (out.dim() - 2)))
+        session.measure.declare(out, _BetaShare(shift.reshape(shape).detach()))
     return out
 
 
-def _declare_shift(book: Book, out: Tensor, given: dict[str, Any]) -> None:
+def _affine(given: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """scale and shift of a BatchNorm with running statistics, [channels] in float64."""
     mean, var = given["running_mean"].double(), given["running_var"].double()
     scale = torch.rsqrt(var + given.get("eps", 1e-5))
     if given.get("weight") is not None:
@@ -113,7 +121,7 @@ def _declare_shift(book: Book, out: Tensor, given: dict[str, Any]) -> None:
     shift = -mean * scale
     if given.get("bias") is not None:
         shift = shift + given["bias"].double()
-    book.declare(out, _BetaShare(shift.reshape(-1, *([1] * (out.dim() - 2))).detach()))
+    return scale.detach(), shift.detach()
 
 
 @handles("norm", "normalize")

@@ -14,6 +14,7 @@ from ..registry import Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
 from .common import is_active
+from .structural import keep_twin
 
 
 def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
@@ -58,6 +59,8 @@ def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         return out
     out = func(*args, **kwargs)
     carry(a if is_active(a) else b, out)
+    if session.first_layer:
+        keep_twin(args, out)
     return out
 
 
@@ -74,6 +77,8 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     if not is_active(b) or is_weight(b):
         out = func(*args, **kwargs)
         carry(a, out)
+        if session.first_layer:
+            keep_twin(args, out)
         return out
     if not is_active(a) or is_weight(a):
         out = func(*args, **kwargs)

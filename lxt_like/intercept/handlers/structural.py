@@ -12,7 +12,7 @@ from torch import Tensor
 from ..causes import overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..session import Session
-from ..tags import Tag, carry, flat, put, replace, tag
+from ..tags import Tag, carry, flat, put, put_twin, replace, tag, twin
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -55,7 +55,25 @@ def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     source = args[0] if args else None
     if isinstance(source, Tensor) and tag(source) is not None:
         carry(source, out)
+    if session.first_layer:
+        _move_twin(func, args, kwargs, source, out)
     return out
+
+
+def _move_twin(
+    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], source: Any, out: Any
+) -> None:
+    """The twin of an explained input goes where the input goes."""
+    mate = twin(source)
+    if mate is None:
+        return
+    if ENTRIES[func].kind == "cast":
+        put_twin(out, mate)
+    elif isinstance(out, Tensor):
+        put_twin(out, func(mate, *args[1:], **kwargs))
+    else:
+        for part, moved in zip(out, func(mate, *args[1:], **kwargs), strict=True):
+            put_twin(part, moved)
 
 
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -93,7 +111,16 @@ def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     out = func(*args, **kwargs)
     put(out, _role_of_sum(args))
+    if session.first_layer:
+        keep_twin(args, out)
     return out
+
+
+def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
+    """An explained input shifted or scaled by a constant: it takes the relevance whole."""
+    mates = [m for m in (twin(t) for t in args[:2]) if m is not None]
+    if len(mates) == 1 and sum(isinstance(t, Tensor) and t.requires_grad for t in args[:2]) == 1:
+        put_twin(out, mates[0])
 
 
 def _add_in_place(
@@ -149,4 +176,5 @@ def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
         )
     out = func(*args, **kwargs)
     carry(args[0], out)
+    put_twin(out, twin(args[0]))
     return out

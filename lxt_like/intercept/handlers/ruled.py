@@ -1,0 +1,47 @@
+"""A linear operation under its rule: what F.linear, convolutions and products share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ...errors import RuleError
+from ...rules.base import Gradient, Rule
+from ...rules.linear import LinearRule
+from ...rules.maps import LinearMap
+from ..registry import ENTRIES, Func
+from ..session import Session
+from ..tags import twin
+
+
+def is_plain(session: Session, rule: Rule) -> bool:
+    """Whether the operation can be left to autograd: no rule to follow and nothing to declare."""
+    if isinstance(rule, Gradient):
+        return True
+    return session.measure is None and isinstance(rule, LinearRule) and rule.is_gradient
+
+
+def ruled(
+    session: Session,
+    rule: Rule,
+    func: Func,
+    call: Callable[[Tensor], Tensor],
+    made: LinearMap,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
+    """The linear operation ``call(x)`` under ``rule``."""
+    assert isinstance(rule, LinearRule)
+    straight = None
+    if rule.first:
+        straight = twin(x)
+        if straight is None:
+            raise RuleError(
+                f"{rule!r} gives relevance to inputs that are 0, so it can only be used where the "
+                f"explained input itself, moved or normalised at most, enters a linear operation; "
+                f"this {ENTRIES[func].name} in {session.path or 'the model'} reads something else. "
+                'Assign it with where="first", to a model that takes a float tensor'
+            )
+    return rule.linear(call, made, x, weight, bias, session.measure, straight)

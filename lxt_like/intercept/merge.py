@@ -1,0 +1,49 @@
+"""BatchNorm merged on the fly into the linear operation before it.
+
+The operation runs before its BatchNorm is known, so the rule binds in the backward; whether
+anything else reads the operation's output is known once the graph is complete.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from ..rules.linear import OPERATION, Operation
+from .graph import Node, walk
+
+
+def operation_of(t: Any) -> Operation | None:
+    """The linear operation under a rule whose very output ``t`` is."""
+    return getattr(t, OPERATION, None)
+
+
+def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
+    """Tell the operation that made ``t`` of the BatchNorm that reads it; whether there is one."""
+    op = operation_of(t)
+    if op is None or op.map.width(t) != scale.numel() or op.map.channels != 1:
+        return False
+    op.merge(scale, shift)
+    return True
+
+
+def merge(outputs: Iterable[Tensor]) -> None:
+    """Merge where the BatchNorm is the operation's only reader."""
+    readers: Counter[Node] = Counter()
+    waiting: list[Node] = []
+    for node in walk(outputs):
+        if _operation(node) is not None:
+            waiting.append(node)
+        readers.update(n for n, _ in node.next_functions if n is not None)
+    for node in waiting:
+        op = _operation(node)
+        assert op is not None
+        op.merged = op.scale is not None and readers[node] == 1
+
+
+def _operation(node: Node) -> Operation | None:
+    op = getattr(node, "op", None)
+    return op if isinstance(op, Operation) and op.scale is not None else None
