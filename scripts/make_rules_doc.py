@@ -14,11 +14,13 @@ from pathlib import Path
 import lxt_like as lxt
 from lxt_like.composites import PRESETS, Resolver
 from lxt_like.rules import KINDS, Rule
+from lxt_like.rules.base import PARENTS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "rules.md"
 
 PLACES = {
     "linear": "Linear, convolutions, matrix products with a constant",
+    "conv": "convolutions alone, plain and transposed: part of `linear`",
     "bilinear": "matrix products of two activations, such as `q @ k.T` written inline",
     "attention": "`scaled_dot_product_attention` and `MultiheadAttention` as a whole",
     "softmax": "attention weights and routers written inline",
@@ -41,7 +43,16 @@ derived](how-a-rule-is-derived.md) works through five of them.
 
 ## Kinds of operation
 
-Rules are assigned to kinds of operation. Each preset has one rule per kind:
+Rules are assigned to kinds of operation. The presets for
+transformers have one rule per kind:
+
+"""
+
+GENERAL = ("attnlrp", "cp_lrp", "gradient", "epsilon")
+
+CLASSICAL = """
+The classical presets for CNNs and MLPs differ in the rules at linear operations, rectifiers and
+residual sums; elsewhere they follow `attnlrp`:
 
 """
 
@@ -93,7 +104,7 @@ def section(rule: type[Rule]) -> str:
     paragraphs = re.split(r"\n\n|\n(?=Source:)", inspect.getdoc(rule) or "")
     title, *rest = [" ".join(p.split()) for p in paragraphs]
     lines = [f"### `{rule()!r}`", "", markdown(title), ""]
-    kinds = [kind for kind in KINDS if kind in rule.kinds]
+    kinds = [kind for kind in KINDS if kind in rule.kinds or PARENTS.get(kind) in rule.kinds]
     lines.append(f"- Kinds: {'all' if len(kinds) == len(KINDS) else ', '.join(kinds)}")
     for label in ("Formula:", "Use:", "Source:"):
         text = [p.removeprefix(label).strip() for p in rest if p.startswith(label)]
@@ -105,17 +116,35 @@ def section(rule: type[Rule]) -> str:
 
 def kinds_table() -> str:
     """kind | where it occurs | the rule of each preset."""
-    head = ["kind", "where it occurs", *(f"`{name}`" for name in PRESETS)]
+    head = ["kind", "where it occurs", *(f"`{name}`" for name in GENERAL)]
     rows = [head, ["---"] * len(head)]
     for kind in KINDS:
-        chosen = [Resolver(make()).rule(kind, "") for make in PRESETS.values()]
+        chosen = [Resolver(PRESETS[name]()).rule(kind, "") for name in GENERAL]
         rows.append([kind, PLACES[kind], *(f"`{rule!r}`" for rule in chosen)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def classical_table() -> str:
+    """preset | at dense layers | at convolutions | at the first linear operation | activations."""
+    head = ["preset", "dense", "conv", "first linear operation", "activation", "add"]
+    rows = [head, ["---"] * len(head)]
+    for name in (n for n in PRESETS if n not in GENERAL):
+        first = Resolver(PRESETS[name]()).rule("conv", "")
+        later = Resolver(PRESETS[name]())
+        later.rule("conv", "")
+        kinds = ("linear", "conv", "activation", "add")
+        dense, conv, activation, add = (later.rule(kind, "") for kind in kinds)
+        at_first = "as above" if first == conv else f"`{first!r}`"
+        cells = [f"`{dense!r}`", f"`{conv!r}`", at_first, f"`{activation!r}`", f"`{add!r}`"]
+        rows.append([f"`{name}`", *cells])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def page() -> str:
     """The whole of docs/rules.md."""
-    return "\n".join([HEAD + kinds_table() + BETWEEN, *map(section, rules())])
+    return "\n".join(
+        [HEAD + kinds_table() + CLASSICAL + classical_table() + BETWEEN, *map(section, rules())]
+    )
 
 
 def main() -> int:

@@ -67,8 +67,8 @@ class ZBox(FirstLayerRule):
     Source: Montavon et al. 2017, Pattern Recognition 65, eq. 18.
     """
 
-    low: float | Bound = field(default=-1.0)
-    high: float | Bound = field(default=1.0)
+    low: float | Tensor | Bound = field(default=-1.0)
+    high: float | Tensor | Bound = field(default=1.0)
     eps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ class ZBox(FirstLayerRule):
             ) from e
 
 
-def _value(bound: float | Bound) -> float | Tensor:
+def _value(bound: Any) -> float | Tensor:
     return bound.tensor() if isinstance(bound, Bound) else bound
 
 

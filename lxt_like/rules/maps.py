@@ -245,7 +245,8 @@ class Convolution(Stacked):
         if not self.is_transposed:
             return w * scale.reshape(-1, 1, *rest)
         by_group = scale.reshape(self.groups, 1, -1, *rest)
-        return (w.unflatten(0, (self.groups, -1)) * by_group).flatten(0, 1)
+        grouped: Tensor = w.unflatten(0, (self.groups, -1))
+        return (grouped * by_group).flatten(0, 1)
 
     def _join(self, parts: Sequence[Tensor], dim: int) -> Tensor:
         if len(parts) == 1:
