@@ -21,7 +21,7 @@ from .numerics import is_finite
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
-from .targets import Resolved, Target, as_target, class_names, logits_of
+from .targets import Resolved, Target, as_target, class_names
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class _Run:
     def _attribute(self, made: Target) -> Attribution:
         with torch.inference_mode(False), torch.enable_grad(), self._patched() as patch:
             output = self._call()
-            logits = logits_of(output, self.inputs.kwargs)
+            logits = made.read(output, self.inputs.kwargs)
             resolved = made.resolve(logits, class_names(self.model))
             score = resolved.score
             self._check_score(score)

@@ -35,6 +35,10 @@ class Resolved:
 class Target:
     """Base of all targets."""
 
+    def read(self, output: Any, inputs: Mapping[str, Any]) -> Any:
+        """What :meth:`resolve` is given of a model's output: its logits."""
+        return logits_of(output, inputs)
+
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         """The score [batch] of ``logits`` [batch, classes]; ``names``: index -> class name."""
         raise InputError(f"{type(self).__name__} does not define a score")
@@ -161,6 +165,27 @@ class Score(Target):
         return Resolved(score, None, (self.label,) * len(score))
 
 
+@dataclass(frozen=True)
+class Output(Target):
+    """Any function of the model's whole output that returns a score [batch].
+
+    For models without class logits: a segmentation map's region, a hidden state's direction.
+    """
+
+    function: Callable[[Any], Tensor]
+    label: str = "score"
+
+    def read(self, output: Any, inputs: Mapping[str, Any]) -> Any:
+        return output
+
+    def resolve(self, logits: Any, names: Names) -> Resolved:
+        score = self.function(logits)
+        if not isinstance(score, Tensor) or score.dim() != 1:
+            got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+            raise TargetError(f"a target function returns a tensor of shape [batch], got {got}")
+        return Resolved(score, None, (self.label,) * len(score))
+
+
 def as_target(given: Any) -> Target:
     """A target from what a user gave: a Target, an index, a name, a tensor, a function, None."""
     if isinstance(given, Target):
@@ -201,7 +226,8 @@ def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
     if logits.dim() != 2:
         raise InputError(
             f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
-            f"{tuple(logits.shape)}; wrap the model so that it returns one score per class"
+            f"{tuple(logits.shape)}; say what to explain by lxt.targets.Output(f), a function of "
+            "the whole output that returns one score per sample"
         )
     return logits
 

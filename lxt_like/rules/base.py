@@ -62,12 +62,14 @@ class Rule:
 
     kinds: ClassVar[frozenset[str]] = frozenset()
     """The kinds of operation that this rule can be assigned to."""
+    spelled: ClassVar[int] = 1
+    """How many fields are always printed; the others only where they differ from the default."""
 
     def __repr__(self) -> str:
         shown = []
         for i, f in enumerate(fields(self)):
             value = getattr(self, f.name)
-            if i == 0 or value != f.default:
+            if i < self.spelled or value != f.default:
                 shown.append(f"{f.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 

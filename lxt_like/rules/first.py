@@ -67,6 +67,8 @@ class ZBox(FirstLayerRule):
     Source: Montavon et al. 2017, Pattern Recognition 65, eq. 18.
     """
 
+    spelled: ClassVar[int] = 2
+
     low: float | Tensor | Bound = field(default=-1.0)
     high: float | Tensor | Bound = field(default=1.0)
     eps: float = 0.0
@@ -131,7 +133,7 @@ class WSquare(FirstLayerRule):
         total = step.map.forward(torch.ones_like(step.map.sample(step.x)), squared)
         bias = None if step.bias is None or self.zero_bias else step.bias.square()
         total = total if bias is None else total + bias
-        total = torch.broadcast_to(total, step.relevance.shape)
+        total = torch.broadcast_to(total, step.z.shape)
         return step.map.transposed(step.share(total, bias, self.eps), squared, step.x)
 
 
@@ -153,5 +155,5 @@ class Flat(FirstLayerRule):
     def spread(self, step: Step) -> Tensor:
         ones = torch.ones_like(step.weight)
         total = step.map.forward(torch.ones_like(step.map.sample(step.x)), ones)
-        total = torch.broadcast_to(total, step.relevance.shape)
+        total = torch.broadcast_to(total, step.z.shape)
         return step.map.transposed(step.share(total, None, self.eps), ones, step.x)

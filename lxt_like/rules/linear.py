@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import RuleError
-from ..numerics import inner, stabilize, upcast
+from ..numerics import inner, upcast
 from .base import Book, Rule, RuleFunction
 from .maps import LinearMap
 
@@ -22,10 +22,10 @@ Entries = dict[str, float]
 
 @dataclass(frozen=True)
 class Step:
-    """One linear operation z = W x + b in the backward, and the relevance R that arrived at z.
+    """One linear operation z = W x + b in the backward, and the gradient g that arrived at z.
 
-    All in float32 or float64; ``bias`` is shaped to be added to z.  ``entries``, if a ledger is
-    kept, receives what the rule does not pass on.
+    The relevance of z is R = z g.  All in float32 or float64; ``bias`` is shaped to be added to z.
+    ``entries``, if a ledger is kept, receives what the rule does not pass on.
     """
 
     map: LinearMap
@@ -33,7 +33,7 @@ class Step:
     weight: Tensor
     bias: Tensor | None
     z: Tensor
-    relevance: Tensor
+    g: Tensor
     entries: Entries | None = None
 
     def keep(self, cause: str, amount: float) -> None:
@@ -42,25 +42,33 @@ class Step:
             self.entries[cause] = self.entries.get(cause, 0.0) + amount
 
     def share(
-        self, total: Tensor, bias: Tensor | None, eps: float = 0.0, relevance: Tensor | None = None
+        self, total: Tensor, bias: Tensor | None, eps: float = 0.0, factor: float = 1.0
     ) -> Tensor:
-        """s = R / stab(total), where ``total`` is the sum of the contributions with ``bias``'s.
+        """s = R / (total + eps sign(total)); ``total`` sums the contributions with ``bias``'s.
 
-        Declares what the bias and the stabilizer take, and what finds no contribution at all.
+        Declares ``factor`` times what the bias and the stabilizer take, and what finds no
+        contribution at all.  May overwrite ``total``.
         """
-        r = self.relevance if relevance is None else relevance
-        den = stabilize(total, eps) if eps else total
-        return self.divide(r, den, total, bias)
+        if not eps:
+            return self.divide(total, total, bias, factor)
+        den = torch.copysign(total.new_tensor(eps), total)
+        return self.divide(den.add_(total), total, bias, factor)
 
-    def divide(self, r: Tensor, den: Tensor, total: Tensor, bias: Tensor | None) -> Tensor:
-        """``r / den`` with 0 where the denominator vanishes; declares as :meth:`share`."""
-        none = den.abs() < torch.finfo(den.dtype).tiny
-        s = (r / den).masked_fill_(none, 0.0)
+    def divide(
+        self, den: Tensor, total: Tensor, bias: Tensor | None, factor: float = 1.0
+    ) -> Tensor:
+        """R / den with 0 where the denominator vanishes; declares as :meth:`share`."""
+        none = den == 0 if den is total else None
+        mine = self.entries is None and den is not self.z and den.shape == self.z.shape
+        s = torch.div(self.z, den, out=den if mine else None).mul_(self.g)
+        if none is not None and bool(none.any()):
+            s.masked_fill_(none, 0.0)
+            if self.entries is not None:
+                self.keep("unassigned", factor * inner(self.z * none, self.g))
         if self.entries is not None:
-            self.keep("unassigned", inner(r, none))
-            self.keep("epsilon", inner(s, den.double() - total.double()))
+            self.keep("epsilon", factor * inner(s, den.double() - total.double()))
             if bias is not None:
-                self.keep("bias", inner(torch.broadcast_to(bias, s.shape), s))
+                self.keep("bias", factor * inner(torch.broadcast_to(bias, s.shape), s))
         return s
 
 
@@ -174,7 +182,7 @@ class Operation:
             z, g = z * scale + shift, _unscaled(g, scale)
             weight = self.map.scaled(weight, self.scale.to(z.dtype))
             bias = shift if bias is None else bias * scale + shift
-        return Step(self.map, x, weight, bias, z, z * g, entries)
+        return Step(self.map, x, weight, bias, z, g, entries)
 
 
 def _unscaled(g: Tensor, scale: Tensor) -> Tensor:
@@ -308,18 +316,18 @@ class Epsilon(LinearRule):
         total, bias = step.z, step.bias
         if self.zero_bias and bias is not None:
             total, bias = total - bias, None
-        s = step.divide(step.relevance, self._stabilized(total), total, bias)
+        s = step.divide(self._stabilized(total), total, bias)
         return step.map.transposed(s, step.weight, step.x)
 
     def _stabilized(self, z: Tensor) -> Tensor:
         if self.eps == 0:
             return z
         if not (self.clip or self.scaled):
-            return stabilize(z, self.eps)
-        eps = torch.full((), self.eps, dtype=z.dtype, device=z.device)
+            return torch.copysign(z.new_tensor(self.eps), z).add_(z)
+        eps = z.new_tensor(self.eps)
         if self.scaled:
             dims = list(range(1, z.dim())) or [0]
-            eps = self.eps * z.square().mean(dims, keepdim=True).sqrt()
+            eps = eps * z.square().mean(dims, keepdim=True).sqrt()
         if self.clip:
-            return torch.where(z < 0, -torch.maximum(-z, eps), torch.maximum(z, eps))
-        return torch.where(z < 0, z - eps, z + eps)
+            return torch.copysign(torch.maximum(z.abs(), eps), z)
+        return z + torch.copysign(eps, z)

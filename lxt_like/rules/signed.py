@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class ZPlus(LinearRule):
         weights = parts.positive(step.weight)
         total = step.map.forward_sum(list(zip(parts.inputs, weights, strict=True)))
         bias = None if step.bias is None or self.zero_bias else _plus(step.bias)
-        s = step.share(total if bias is None else total + bias, bias, self.eps)
+        s = step.share(total if bias is None else total.add_(bias), bias, self.eps)
         return parts.gradient(step.map.transposed_each(s, weights, step.x))
 
 
@@ -82,6 +83,8 @@ class AlphaBeta(LinearRule):
     Use: alpha 2, beta 1 shows what speaks against the decision, too; alpha 1, beta 0 is z+.
     Source: Bach et al. 2015, PLOS ONE, eq. 60.
     """
+
+    spelled: ClassVar[int] = 2
 
     alpha: float = 2.0
     beta: float = 1.0
@@ -109,10 +112,12 @@ class AlphaBeta(LinearRule):
             totals, (_plus, _minus), (self.alpha, -self.beta), strict=True
         ):
             bias = None if step.bias is None or self.zero_bias else cut(step.bias)
-            total = total if bias is None else total + bias
-            # an empty part has no sign of its own; a negative one must not be pulled across 0
-            den = total - self.eps if cut is _minus else total + self.eps
-            shares.append(step.divide(factor * step.relevance, den, total, bias))
+            total = total if bias is None else total.add(bias)
+            den = total
+            if self.eps:  # an empty part has no sign of its own
+                den = total - self.eps if cut is _minus else total + self.eps
+            shares.append(step.divide(den, total, bias, factor))
+        rows = [[self.alpha * w for w in rows[0]], [-self.beta * w for w in rows[1]]]
         return parts.gradient(step.map.transposed_grid(shares, rows, step.x))
 
 
@@ -139,7 +144,7 @@ class Gamma(LinearRule):
     def spread(self, step: Step) -> Tensor:
         w, gamma, parts = step.weight, self.gamma, _Parts(step.x)
         down = step.z < 0
-        if parts.one_sided and not bool((down & (step.relevance != 0)).any()):
+        if parts.one_sided and not bool((down & (step.g != 0)).any()):
             return self._one_sided(step)
         # the favoured part of each output, by its sign
         rows = [parts.positive(w), parts.negative(w)]
@@ -162,7 +167,7 @@ class Gamma(LinearRule):
         bias = None
         if step.bias is not None and not self.zero_bias:
             bias = step.bias + self.gamma * _plus(step.bias)
-            total = total + bias
+            total.add_(bias)
         return step.map.transposed(step.share(total, bias, self.eps), w, step.x)
 
 
@@ -192,5 +197,5 @@ class ClassicGamma(LinearRule):
         bias = None
         if step.bias is not None and not self.zero_bias:
             bias = step.bias + self.gamma * _plus(step.bias)
-            total = total + bias
+            total.add_(bias)
         return step.map.transposed(step.share(total, bias, self.eps), w, step.x)
