@@ -27,7 +27,7 @@ from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
-from .tags import Tag, flat, put, put_twin, recipe, replace, tag, twin
+from .tags import Tag, flat, is_weight, put, put_twin, recipe, replace, tag, twin
 
 if TYPE_CHECKING:
     from .session import Session
@@ -101,7 +101,9 @@ class Measure:
             return
         output.register_hook(partial(self._on_declared, record, declaration))
 
-    def _on_declared(self, record: Record, declaration: Declaration, g: Tensor) -> None:
+    def _on_declared(self, record: Record, declaration: Declaration, g: Tensor | None) -> None:
+        if g is None:  # all went straight to the explained input
+            return
         for cause, amount in declaration(g).items():
             record.add(cause, self.sample, amount)
 
@@ -170,7 +172,7 @@ class Measure:
     def _tap(self, record: Record, additive: bool, t: Any) -> Any:
         if not isinstance(t, Tensor):
             return t
-        if t.requires_grad:
+        if t.requires_grad and not is_weight(t):
             self.seen(t, ())
             v = consumer(t)
             node = v.grad_fn
@@ -185,7 +187,8 @@ class Measure:
             leaf.register_hook(partial(self._on_constant, record, cause, self._cell(leaf)))
             carry_all(t, leaf)
             return leaf
-        return t
+        # a weight of a module that the model does not own, so that it was not frozen
+        return t.detach() if t.requires_grad else t
 
     def _tap_twin(self, record: Record, t: Tensor, v: Tensor) -> None:
         """What goes straight to the explained input is passed on, too."""
@@ -198,16 +201,18 @@ class Measure:
     def _on_straight(self, into: dict[int, float], r: Tensor) -> None:
         into[self.sample] += float(r.double().sum())
 
-    def _on_arrived(self, record: Record, cell: Cell, g: Tensor) -> None:
-        record.arrived[self.sample] += inner(cell.value, g)
+    def _on_arrived(self, record: Record, cell: Cell, g: Tensor | None) -> None:
+        if g is not None:
+            record.arrived[self.sample] += inner(cell.value, g)
 
     def _on_passed(self, record: Record, cell: Cell, grads: tuple[Tensor | None, ...]) -> None:
         for g in grads:
             if g is not None:
                 record.passed[self.sample] += inner(cell.value, g)
 
-    def _on_constant(self, record: Record, cause: str, cell: Cell, g: Tensor) -> None:
-        record.add(cause, self.sample, inner(cell.value, g))
+    def _on_constant(self, record: Record, cause: str, cell: Cell, g: Tensor | None) -> None:
+        if g is not None:
+            record.add(cause, self.sample, inner(cell.value, g))
 
     def _constant(
         self,

@@ -24,7 +24,7 @@ def operation_of(t: Any) -> Operation | None:
 def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
     """Tell the operation that made ``t`` of the BatchNorm that reads it; whether there is one."""
     op = operation_of(t)
-    if op is None or op.map.width(t) != scale.numel() or op.map.channels != 1:
+    if op is None or op.map.channels % t.dim() != 1 or op.map.width(t) != scale.numel():
         return False
     op.merge(scale, shift)
     return True

@@ -133,7 +133,6 @@ class WSquare(FirstLayerRule):
         total = step.map.forward(torch.ones_like(step.map.sample(step.x)), squared)
         bias = None if step.bias is None or self.zero_bias else step.bias.square()
         total = total if bias is None else total + bias
-        total = torch.broadcast_to(total, step.z.shape)
         return step.map.transposed(step.share(total, bias, self.eps), squared, step.x)
 
 
@@ -155,5 +154,4 @@ class Flat(FirstLayerRule):
     def spread(self, step: Step) -> Tensor:
         ones = torch.ones_like(step.weight)
         total = step.map.forward(torch.ones_like(step.map.sample(step.x)), ones)
-        total = torch.broadcast_to(total, step.z.shape)
         return step.map.transposed(step.share(total, None, self.eps), ones, step.x)

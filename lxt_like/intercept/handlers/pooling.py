@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from ...numerics import inner
 from ..registry import Func, functions, handles, register
 from ..session import Session
 from ..tags import put_twin, twin
@@ -24,5 +29,14 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     mate = twin(args[0]) if session.first_layer else None
     if mate is not None:
         rest = {k: v for k, v in kwargs.items() if k != "value"}
-        put_twin(out, func(mate, *args[1:3], **rest))
+        moved = func(mate, *args[1:3], **rest)
+        put_twin(out, moved)
+        if session.measure is not None:
+            inside = func(torch.ones_like(mate), *args[1:3], **rest)
+            session.measure.declare(moved, partial(_frame_share, inside == 0))
     return out
+
+
+def _frame_share(frame: Tensor, r: Tensor) -> dict[str, float]:
+    """The relevance that fell on a frame of constants."""
+    return {"constant": inner(r, frame)}

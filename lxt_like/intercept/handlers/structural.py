@@ -119,7 +119,9 @@ def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
     """An explained input shifted or scaled by a constant: it takes the relevance whole."""
     mates = [m for m in (twin(t) for t in args[:2]) if m is not None]
-    if len(mates) == 1 and sum(isinstance(t, Tensor) and t.requires_grad for t in args[:2]) == 1:
+    # a ledger reads constants through leaves of its own
+    signals = [t for t in args[:2] if isinstance(t, Tensor) and t.requires_grad and not t.is_leaf]
+    if len(mates) == 1 and len(signals) == 1:
         put_twin(out, mates[0])
 
 
