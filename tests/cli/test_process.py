@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ def test_a_full_disk(argument: str):
 def test_an_interrupt(tmp_path: Path):
     texts = tmp_path / "texts.txt"
     texts.write_text(f"{TEXT}\n" * 5000)
-    process = start("explain", "--file", str(texts), "--out", str(tmp_path / "why.json"))
+    # a shell starts background jobs with the signal ignored, and so would be whatever they start
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    out = ("--out", str(tmp_path / "why.json"))
+    process = start("explain", "--file", str(texts), *out, preexec_fn=heed)
     assert process.stdout is not None
     process.stdout.readline()  # the first one is there
     process.send_signal(signal.SIGINT)
