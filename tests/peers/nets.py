@@ -66,6 +66,7 @@ def zennit_relevance(
 
 def off(ours: Tensor, theirs: Tensor) -> float:
     """The largest difference, relative to the largest value."""
+    ours, theirs = ours.detach().double(), theirs.detach().double()
     assert ours.shape == theirs.shape
     assert theirs.abs().max() > 0
-    return float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
+    return float((ours - theirs).abs().max() / theirs.abs().max())

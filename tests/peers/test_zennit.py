@@ -30,7 +30,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, float]]] = {
 
 # With both libraries' defaults only the stabilizers differ: 1e-6 in all of zennit's denominators.
 # It matters where an image's positive or negative part is nearly empty: alpha-beta.
-DEFAULTS = {name: 5e-6 for name in CASES} | {"EpsilonAlpha2Beta1": 1e-3}
+DEFAULTS = dict.fromkeys(CASES, 5e-6) | {"EpsilonAlpha2Beta1": 1e-3}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -74,10 +74,14 @@ def test_excitation_backprop(zennit: Zennit) -> None:
 
 @pytest.mark.parametrize(
     ("name", "theirs"),
-    [("Deconvnet", "DeconvNet"), ("GuidedBackprop", "GuidedBackprop"), ("BetaSmooth", "BetaSmooth")],
+    [
+        ("Deconvnet", "DeconvNet"),
+        ("GuidedBackprop", "GuidedBackprop"),
+        ("BetaSmooth", "BetaSmooth"),
+    ],
 )
 def test_modified_gradients(zennit: Zennit, name: str, theirs: str) -> None:
-    """zennit returns the modified gradient; ours is ``a.gradient``, and x times it ``relevance``."""
+    """zennit returns the modified gradient: our ``a.gradient``; x times it is ``relevance``."""
     net, x = plain_net(), images()
     ours = lxt.attribute(net, x, TARGET, getattr(composites, name)())
     other = getattr(zennit.composites, theirs)()

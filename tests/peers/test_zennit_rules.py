@@ -77,7 +77,7 @@ def case(layer: str, positive: bool = False) -> tuple[nn.Module, Tensor]:
 
 def our_relevance(model: nn.Module, x: Tensor, rule: rules.Rule) -> Tensor:
     """Under ``rule`` at module 0 and epsilon elsewhere."""
-    composite = composites.Epsilon(TINY) + [lxt.Assign(rule, name="0")]
+    composite = composites.Epsilon(TINY) + lxt.Composite([lxt.Assign(rule, name="0")])
     found: Tensor = lxt.attribute(model, x, TARGET, composite).relevance
     return found
 
@@ -131,7 +131,7 @@ def test_the_classic_gamma_is_the_general_one_where_both_hold(zennit: Zennit) ->
 def test_rectifiers_agree(zennit: Zennit, ours: str, theirs: str) -> None:
     model, x = case("conv2d")
     model = nn.Sequential(model[0], nn.ReLU(), *model[1:])
-    composite = composites.Plain() + [getattr(rules, ours)()]
+    composite = composites.Plain() + lxt.Composite([getattr(rules, ours)()])
     a: Any = lxt.attribute(model, x, TARGET, composite)
     named = [(["1"], getattr(zennit.rules, theirs)())]
     other = zennit.composites.NameMapComposite(named)
@@ -142,7 +142,7 @@ def test_pass(zennit: Zennit) -> None:
     """R_in = R_out, whatever the activation: also the share of f(0)."""
     model, x = case("conv2d")
     model = nn.Sequential(model[0], nn.Sigmoid(), *model[1:])
-    composite = composites.Epsilon(TINY) + [rules.Pass()]
+    composite = composites.Epsilon(TINY) + lxt.Composite([rules.Pass()])
     epsilon = zennit.rules.Epsilon(TINY)
     named = [(["0", "3"], epsilon), (["1"], zennit.rules.Pass())]
     other = zennit.composites.NameMapComposite(named)
