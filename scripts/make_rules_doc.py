@@ -124,6 +124,15 @@ def kinds_table() -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+PRECISION = """
+The backward of these rules computes in float32 where the model is in bfloat16 or float16. Against
+float64 with the same weights, the relevance of a convolution (8 to 12 channels, 3 x 3, inputs >= 0)
+is off by at most 1e-6 in float32, 5e-4 in float16 and 4e-3 in bfloat16, whatever the rule;
+`Epsilon(zero_bias=True)`, which takes the bias out of an output rounded with it, by up to 20 times
+that. Nothing turns into NaN at zeros (`tests/rules/test_half.py`).
+"""
+
+
 def classical_table() -> str:
     """preset | at dense layers | at convolutions | at the first linear operation | activations."""
     head = ["preset", "dense", "conv", "first linear operation", "activation", "add"]
@@ -143,7 +152,10 @@ def classical_table() -> str:
 def page() -> str:
     """The whole of docs/rules.md."""
     return "\n".join(
-        [HEAD + kinds_table() + CLASSICAL + classical_table() + BETWEEN, *map(section, rules())]
+        [
+            HEAD + kinds_table() + CLASSICAL + classical_table() + PRECISION + BETWEEN,
+            *map(section, rules()),
+        ]
     )
 
 
