@@ -61,6 +61,20 @@ def draw(module: nn.Module, seed: int = 0) -> Any:
     return module.eval()
 
 
+class Bare(nn.Module):
+    """``function`` as a model."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs)
+
+
+bare = Bare
+
+
 class Inline(nn.Module):
     """c(body(self, x)) with linears a, b, c at hand for the body; x: [batch, ..., width]."""
 

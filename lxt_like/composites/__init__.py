@@ -1,12 +1,16 @@
 """Composites: which rule applies where."""
 
 from .classical import (
+    BetaSmooth,
+    Deconvnet,
     EpsilonAlpha2Beta1,
     EpsilonAlpha2Beta1Flat,
     EpsilonGammaBox,
     EpsilonPlus,
     EpsilonPlusFlat,
+    EpsilonPlusRatio,
     ExcitationBackprop,
+    GuidedBackprop,
 )
 from .composite import Assign, Composite, Resolver, Site
 from .presets import CPLRP, PRESETS, AttnLRP, EpsilonLRP, Plain, composite
@@ -19,14 +23,18 @@ __all__ = [
     "PRESETS",
     "Assign",
     "AttnLRP",
+    "BetaSmooth",
     "Composite",
+    "Deconvnet",
     "Epsilon",
     "EpsilonAlpha2Beta1",
     "EpsilonAlpha2Beta1Flat",
     "EpsilonGammaBox",
     "EpsilonPlus",
     "EpsilonPlusFlat",
+    "EpsilonPlusRatio",
     "ExcitationBackprop",
+    "GuidedBackprop",
     "Plain",
     "Resolver",
     "Site",

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .. import rules
 from ..rules import (
     AlphaBeta,
     ConstantScale,
     Epsilon,
     Flat,
     Gamma,
+    Gradient,
     Identity,
     Proportional,
+    Ratio,
     Rule,
     Taylor,
     Uniform,
@@ -92,3 +95,26 @@ def EpsilonGammaBox(  # noqa: N802
 def ExcitationBackprop(stabilizer: float = 0.0) -> Composite:  # noqa: N802
     """z+ without biases at every linear operation (Zhang et al. 2016)."""
     return _made("excitation_backprop", stabilizer == 0, ZPlus(stabilizer, zero_bias=True))
+
+
+def EpsilonPlusRatio(eps: float = 1e-6, stabilizer: float = 0.0) -> Composite:  # noqa: N802
+    """EpsilonPlus for residual networks: sums split by their addends' sizes, no blow-up."""
+    default = (eps, stabilizer) == (1e-6, 0)
+    plus = Assign(ZPlus(stabilizer), kind="conv")
+    return _made("epsilon_plus_ratio", default, Epsilon(eps), plus, Ratio())
+
+
+def Deconvnet() -> Composite:  # noqa: N802
+    """The deconvolutional network's gradient (Zeiler and Fergus 2014); it does not conserve."""
+    return Composite((Gradient(), rules.Deconvnet()), name="deconvnet")
+
+
+def GuidedBackprop() -> Composite:  # noqa: N802
+    """Guided backpropagation (Springenberg et al. 2015); it does not conserve."""
+    return Composite((Gradient(), rules.GuidedBackprop()), name="guided_backprop")
+
+
+def BetaSmooth(beta: float = 10.0) -> Composite:  # noqa: N802
+    """The gradient with smoothed rectifiers (Dombrowski et al. 2019); it does not conserve."""
+    name = "beta_smooth" if beta == 10 else None
+    return Composite((Gradient(), rules.BetaSmooth(beta)), name=name)

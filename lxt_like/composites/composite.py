@@ -148,6 +148,23 @@ class Composite:
         extra = more.assignments if isinstance(more, Composite) else more
         return Composite((*self.assignments, *extra))
 
+    def to_json(self) -> str:
+        """The composite as JSON text, without loss."""
+        from .json import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> Composite:
+        """The composite of :meth:`to_json`'s text.
+
+        Raises:
+            CompositeError: for text that is no such JSON, an unknown rule or an unknown field.
+        """
+        from .json import from_json
+
+        return from_json(text)
+
     @property
     def positional(self) -> bool:
         """Whether an assignment depends on execution order."""

@@ -11,7 +11,7 @@ from .composite import Composite, Resolver
 _KINDS: dict[str, str] = {
     "Linear": "linear",
     "Bilinear": "bilinear",
-    "_ConvNd": "linear",
+    "_ConvNd": "conv",
     "Conv1D": "linear",
     "LayerNorm": "norm",
     "GroupNorm": "norm",

@@ -20,12 +20,16 @@ from ..rules import (
     WinnerTakesAll,
 )
 from .classical import (
+    BetaSmooth,
+    Deconvnet,
     EpsilonAlpha2Beta1,
     EpsilonAlpha2Beta1Flat,
     EpsilonGammaBox,
     EpsilonPlus,
     EpsilonPlusFlat,
+    EpsilonPlusRatio,
     ExcitationBackprop,
+    GuidedBackprop,
 )
 from .composite import Composite
 
@@ -66,10 +70,14 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "epsilon": EpsilonLRP,
     "epsilon_plus": EpsilonPlus,
     "epsilon_plus_flat": EpsilonPlusFlat,
+    "epsilon_plus_ratio": EpsilonPlusRatio,
     "epsilon_alpha2_beta1": EpsilonAlpha2Beta1,
     "epsilon_alpha2_beta1_flat": EpsilonAlpha2Beta1Flat,
     "epsilon_gamma_box": EpsilonGammaBox,
     "excitation_backprop": ExcitationBackprop,
+    "deconvnet": Deconvnet,
+    "guided_backprop": GuidedBackprop,
+    "beta_smooth": BetaSmooth,
 }
 
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
+from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
+from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, claim, find_unruled, note
 from .merge import merge
@@ -68,6 +70,8 @@ class Session:
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
     first_layer: bool = field(init=False)
+    ratio: bool = field(init=False)
+    rectifying: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -77,6 +81,8 @@ class Session:
         self.resolver = Resolver(self.composite, self.totals)
         rules = [a.rule for a in self.composite.assignments]
         self.first_layer = bool(self.composite.first_layer)
+        self.ratio = any(isinstance(r, Ratio) for r in rules)
+        self.rectifying = any(isinstance(r, Rectifier) for r in rules)
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
         self.merging = False  # whether a BatchNorm followed a linear operation
         self._seen: set[str] = set()

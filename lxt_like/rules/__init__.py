@@ -1,7 +1,7 @@
 """The rules: one frozen dataclass each, with its formula, when to use it and its source."""
 
-from .activation import Identity
-from .add import Proportional
+from .activation import Identity, Pass
+from .add import Proportional, Ratio
 from .attention import UniformAttention, ValueOnly
 from .base import CAUSES, KINDS, Gradient, Rule
 from .bilinear import SignalOnly, Uniform
@@ -10,6 +10,7 @@ from .first import Flat, WSquare, ZBox
 from .linear import Epsilon, Zero
 from .norm import ConstantScale
 from .pooling import WinnerTakesAll
+from .rectifier import BetaSmooth, Deconvnet, GuidedBackprop
 from .signed import AlphaBeta, ClassicGamma, Gamma, ZPlus
 from .softmax import Constant, Taylor
 
@@ -17,15 +18,20 @@ __all__ = [
     "CAUSES",
     "KINDS",
     "AlphaBeta",
+    "BetaSmooth",
     "ClassicGamma",
     "Constant",
     "ConstantScale",
+    "Deconvnet",
     "Epsilon",
     "Flat",
     "Gamma",
     "Gradient",
+    "GuidedBackprop",
     "Identity",
+    "Pass",
     "Proportional",
+    "Ratio",
     "Rule",
     "SignalOnly",
     "Taylor",

@@ -169,8 +169,36 @@ class Identity(Rule):
         return out
 
 
-def _offset_share(offset: float, g: Tensor) -> dict[str, float]:
-    return {"activation": inner(torch.full_like(g, offset), g)}
+@dataclass(frozen=True)
+class Pass(Identity):
+    """Relevance passes an activation whole, its offset's share too.
+
+    Formula: for y = f(x), R_x = R_y, i.e. the gradient is multiplied by f(x) / x, with the limit
+    f'(0) at x = 0.  Where f(0) != 0 nothing can pass at x = 0: declared as ``activation``.  The
+    same as :class:`Identity` for ReLU, GELU, SiLU and tanh, whose f(0) is 0.
+
+    Use: to hand on what a sigmoid or softplus adds of its own.
+    Source: Bach et al. 2015.
+    """
+
+    def activation(
+        self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
+    ) -> Tensor:
+        if not shape.offset:
+            return super().activation(function, shape, x, book)
+        out: Tensor = _Identity.apply(x, function, partial(_whole_ratio, function), shape.early)
+        if book is not None:
+            book.declare(out, partial(_offset_share, shape.offset * (x.detach() == 0)))
+        return out
+
+
+def _whole_ratio(function: Unary, x: Tensor) -> Tensor:
+    wide = upcast(x)
+    return (function(wide) / wide).masked_fill_(wide == 0, 0.0).to(x.dtype)
+
+
+def _offset_share(offset: float | Tensor, g: Tensor) -> dict[str, float]:
+    return {"activation": inner(torch.ones_like(g) * offset, g)}
 
 
 class _Identity(RuleFunction):

@@ -29,6 +29,23 @@ class Bound:
     values: Any
     dtype: str = "float32"
 
+    @classmethod
+    def read(cls, values: Any, dtype: Any) -> Bound:
+        """A bound from plain data, checked.
+
+        Raises:
+            RuleError: for what is no regular nest of finite numbers, or no float dtype.
+        """
+        if dtype not in ("float16", "bfloat16", "float32", "float64"):
+            raise RuleError(f"a bound has a float dtype, got {dtype!r}")
+        try:
+            made = torch.tensor(values, dtype=getattr(torch, dtype))
+        except (TypeError, ValueError, RuntimeError) as e:
+            raise RuleError(f"a bound is a regular nest of numbers: {e}") from e
+        if not bool(torch.isfinite(made).all()):
+            raise RuleError("a bound must be finite")
+        return cls(_frozen(made.tolist()), dtype)
+
     def tensor(self) -> Tensor:
         """The bound as a tensor."""
         return torch.tensor(self.values, dtype=getattr(torch, self.dtype))

@@ -59,10 +59,9 @@ def test_lenet_meets_its_definition(name: str, dtype: torch.dtype) -> None:
         assert off < (1e-10 if dtype == torch.float64 else 1e-5), (i, off)
 
 
-# sum |R| / |score| at any layer, the largest over 8 images; measured, then doubled and rounded up
-BOUNDS = {
-    "resnet20": {"epsilon_plus_ratio": 4.0},
-}
+# sum |R| / |score| at any layer: the largest found over 32 images, doubled and rounded up
+BOUNDS = {"epsilon_plus": 6, "epsilon_plus_flat": 6, "epsilon_plus_ratio": 6}
+LAYERS = ["bn1", "layer?.?", "layer?.?.bn?"]
 
 
 def _closed(found: lxt.Attribution) -> float:
@@ -82,3 +81,16 @@ def test_every_composite_closes(network: str, name: str) -> None:
         given = lxt.composites.EpsilonGammaBox(float(x.min()), float(x.max()))
     found = lxt.attribute(model, x, composite=given, ledger=True)
     assert _closed(found) < 1e-4
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_nothing_blows_up_in_a_residual_network(name: str) -> None:
+    model, x = models.resnet20(), models.small_photographs(32)[0]
+
+    def largest(composite: str) -> float:
+        found = lxt.attribute(model, x, composite=composite, layers=LAYERS)
+        parts = [found.relevance, *found.layers.values()]
+        return max(float((r.abs().flatten(1).sum(1) / found.score.abs()).max()) for r in parts)
+
+    assert largest(name) < BOUNDS[name]
+    assert largest("epsilon") > 50  # where it would

@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import RuleError
 from ...rules.activation import SHAPES, Activation, Identity, Shape, clamp_shape, softplus_shape
-from ..registry import ENTRIES, Func, handles, in_place, register
+from ...rules.rectifier import Rectifier
+from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, put, put_activation, replace
 from .common import argument, is_active
@@ -58,6 +61,12 @@ def _ruled(
         return x
     rule = session.rule("activation", func)
     function = partial(_apply, func, args[1:], kwargs)
+    if isinstance(rule, Rectifier):
+        raise RuleError(
+            f"{rule!r} replaces the gradient of a rectifier, max(x, 0); "
+            f"{ENTRIES[func].name} in {session.path or 'the model'} is none. Assign another rule "
+            "to it by module or name"
+        )
     if isinstance(rule, Identity):
         out = rule.activation(function, shape, x, session.measure)
     else:
@@ -91,6 +100,8 @@ def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         bounds = [-1.0 if bounds[0] is None else bounds[0], 1.0 if bounds[1] is None else bounds[1]]
     low = None if names == ("max",) else bounds[0]
     high = None if names == ("min",) else bounds[-1]
+    if session.rectifying and low == 0 and high is None:
+        return _rectified(session, func, args[:1], {})
     return _ruled(session, func, args, kwargs, clamp_shape(low, high), "activation")
 
 
@@ -106,11 +117,11 @@ def _glu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     return multiply(session, func, a, gate)
 
 
-@handles("activation", "relu", "leaky_relu")
-def _homogeneous(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+@handles("activation", "relu")
+def _relu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """f(x) = x f'(x): the plain gradient is the identity rule."""
+    if session.rectifying and is_active(args[0]):
+        return _rectified(session, func, args, kwargs)
     out = func(*args, **kwargs)
     if is_active(out):
         session.rule("activation", func)
@@ -118,7 +129,57 @@ def _homogeneous(
     return out
 
 
-register("activation", ("relu_", "leaky_relu_"))
+@handles("activation", "relu_")
+def _relu_in_place(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    if session.rectifying and is_active(args[0]):
+        return _rectified(session, func, args, {"inplace": True})
+    return func(*args, **kwargs)
+
+
+def _rectified(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    """max(x, 0), which a rule may give a gradient of its own."""
+    x: Tensor = args[0]
+    rule = session.rule("activation", func)
+    in_place = bool(argument(args, kwargs, 1, "inplace", False))
+    if isinstance(rule, Rectifier):
+        out = rule.rectify(F.relu, x.clone() if in_place else x)
+        out = x.copy_(out) if in_place else out
+    else:
+        out = F.relu(x, inplace=in_place)
+    replace(out, Tag("activation"))
+    return out
+
+
+@handles("activation", "threshold")
+def _threshold(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x where x > threshold, else a value: a rectifier if both are 0."""
+    at, value = (
+        argument(args, kwargs, 1, "threshold", None),
+        argument(args, kwargs, 2, "value", None),
+    )
+    if at == 0 and value == 0:
+        return _relu(session, F.relu, args[:1], {"inplace": bool(kwargs.get("inplace"))})
+    out = func(*args, **kwargs)
+    session.note(out, func)
+    return out
+
+
+@handles("activation", "leaky_relu", "leaky_relu_")
+def _leaky_relu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Homogeneous, too."""
+    if session.rectifying and is_active(args[0]):
+        return _ruled(session, func, args, kwargs, Shape(0.0, 1.0), "activation")
+    out = func(*args, **kwargs)
+    if is_active(out):
+        session.rule("activation", func)
+        put(out, Tag("activation"))
+    return out
+
+
 for _name in ("sigmoid", "tanh", "silu", "elu", "celu", "selu", "hardswish", "mish", "exp", "erf"):
     in_place(_name, f"{_name}_")
 for _name in ("clamp", "clamp_min", "clamp_max", "clip", "hardtanh"):

@@ -5,15 +5,19 @@ They need no rule; what matters is that the role of a tensor survives them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ...rules.add import Ratio
 from ..causes import overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..session import Session
-from ..tags import Tag, carry, flat, put, put_twin, replace, tag, twin
-from .common import argument
+from ..tags import Tag, carry, flat, is_weight, put, put_twin, replace, tag, twin
+from .common import argument, is_active
 
 # Pure rearrangements: every element of the output is one element of the input.
 MOVES = """
@@ -109,7 +113,8 @@ def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
 
 
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    out = func(*args, **kwargs)
+    rule = _splitting(session, func, args)
+    out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
     put(out, _role_of_sum(args))
     if session.first_layer:
         keep_twin(args, out)
@@ -129,9 +134,40 @@ def _add_in_place(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     role = _role_of_sum(args)
-    out = func(*args, **kwargs)
+    rule = _splitting(session, func, args)
+    if rule is None:
+        out = func(*args, **kwargs)
+    else:  # what is overwritten could not be read again in the backward
+        out = args[0].copy_(_split(rule, func, (args[0].clone(), *args[1:]), kwargs))
     replace(out, role)
     return out
+
+
+def _splitting(session: Session, func: Func, args: tuple[Any, ...]) -> Ratio | None:
+    """The rule that splits a sum of two signals, if the composite has one for it."""
+    if not session.ratio or len(args) < 2 or not all(_is_signal(session, t) for t in args[:2]):
+        return None
+    rule = session.rule("add", func)
+    return rule if isinstance(rule, Ratio) else None
+
+
+def _is_signal(session: Session, t: Any) -> bool:
+    # a ledger reads constants through leaves of its own
+    constant = session.measure is not None and isinstance(t, Tensor) and t.is_leaf
+    return is_active(t) and not is_weight(t) and not constant
+
+
+def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    name = ENTRIES[func].name.strip("_")
+    alpha = float(argument(args, kwargs, 2, "alpha", 1.0))
+    form: Callable[..., Tensor]
+    if name in ("sub", "subtract", "isub"):
+        form, factors = torch.sub, (1.0, -alpha)
+    elif name == "rsub":
+        form, factors = torch.rsub, (-alpha, 1.0)
+    else:
+        form, factors = torch.add, (1.0, alpha)
+    return rule.add(partial(form, alpha=alpha), args[0], args[1], factors)
 
 
 def _role_of_sum(args: tuple[Any, ...]) -> Tag | None:
