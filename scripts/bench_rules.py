@@ -6,7 +6,8 @@
 
 A stack of three 3x3 convolutions with ReLU on 8 x 64 x 56 x 56 values of either sign, then a mean
 and a dense layer (epsilon).  Each side computes an attribution from the input tensor on: set-up,
-forward and backward, with frozen parameters.  Per rule it prints
+forward and backward, with frozen parameters, on one thread (with more, a single other process on the
+machine makes both sides several times slower, and not evenly).  Per rule it prints
 
 - the median over pairs of time(zennit) / time(ours), in alternating order,
 - peak memory of both: the largest sum of what torch's allocator had handed out during the run and
@@ -23,10 +24,12 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +69,8 @@ class Row:
     ours_ms: float
     zennit_mb: float
     ours_mb: float
-    zennit_calls: str
-    ours_calls: str
+    zennit_calls: tuple[float, float]
+    ours_calls: tuple[float, float]
 
     @property
     def ok(self) -> bool:
@@ -75,10 +78,11 @@ class Row:
         return self.ratio >= self.target and self.ours_mb <= self.zennit_mb
 
     def __str__(self) -> str:
+        theirs, ours = (f"{f:.3g}+{t:.3g}" for f, t in (self.zennit_calls, self.ours_calls))
         return (
             f"{self.rule:<11} {self.ratio:>6.2f} {self.target:>7.1f} {self.zennit_ms:>9.0f} ms"
             f" {self.ours_ms:>7.0f} ms {self.zennit_mb:>9.1f} MB {self.ours_mb:>7.1f} MB"
-            f" {self.zennit_calls:>8} {self.ours_calls:>6}{'' if self.ok else '   MISSED'}"
+            f" {theirs:>8} {ours:>7}{'' if self.ok else '   MISSED'}"
         )
 
 
@@ -121,10 +125,24 @@ def theirs(zennit: Zennit, model: nn.Module, x: Tensor, target: Tensor, rule: An
     return run
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the profiler's native part writes to standard error."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def peak_bytes(run: Run) -> int:
     """The most bytes that ``run`` had from torch's allocator at one time."""
     gc.collect()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         kept = run()
     results = profiled.profiler.kineto_results  # type: ignore[union-attr]
     events = [e for e in results.events() if e.name() == "[memory]"]
@@ -136,12 +154,11 @@ def peak_bytes(run: Run) -> int:
     return peak
 
 
-def calls(run: Run) -> str:
-    """Calls per convolution beyond its own forward: forward + transposed."""
+def calls(run: Run) -> tuple[float, float]:
+    """Calls per convolution beyond its own forward: (forward, transposed)."""
     with Calls() as counted:
         run()
-    extra = counted.forward / CONVOLUTIONS - 1
-    return f"{extra:g}+{counted.transposed / CONVOLUTIONS:g}"
+    return counted.forward / CONVOLUTIONS - 1, counted.transposed / CONVOLUTIONS
 
 
 def times(runs: tuple[Run, Run], pairs: int) -> list[list[float]]:
@@ -184,20 +201,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2 x 64 x 28 x 28, 7 pairs")
     parser.add_argument("--pairs", type=int, help="pairs of runs for each rule")
-    parser.add_argument("--threads", type=int, help="threads of both sides (default: torch's)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of both sides")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     if not available():
         print("error: zennit is needed: pip install --no-deps zennit==0.5.1", file=sys.stderr)
         return 2
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    torch.set_num_threads(options.threads)
     batch, size, pairs = (2, 28, 7) if options.quick else (8, 56, 9)
     pairs = options.pairs or pairs
     print(f"{batch} x 64 x {size} x {size}, {pairs} pairs, {torch.get_num_threads()} threads")
     print(
         f"{'rule':<11} {'faster':>6} {'target':>7} {'zennit':>12} {'ours':>10}"
-        f" {'zennit':>12} {'ours':>10} {'zennit':>8} {'ours':>6}"
+        f" {'zennit':>12} {'ours':>10} {'zennit':>8} {'ours':>7}"
     )
     rows = []
     for name in CASES:
