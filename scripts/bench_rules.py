@@ -6,8 +6,8 @@
 
 A stack of three 3x3 convolutions with ReLU on 8 x 64 x 56 x 56 values of either sign, then a mean
 and a dense layer (epsilon).  Each side computes an attribution from the input tensor on: set-up,
-forward and backward, with frozen parameters, on one thread (with more, a single other process on the
-machine makes both sides several times slower, and not evenly).  Per rule it prints
+forward and backward, with frozen parameters, on one thread (with more, a single other process on
+the machine makes both sides several times slower, and not evenly).  Per rule it prints
 
 - the median over pairs of time(zennit) / time(ours), in alternating order,
 - peak memory of both: the largest sum of what torch's allocator had handed out during the run and
