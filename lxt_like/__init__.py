@@ -7,11 +7,12 @@ with lxt.patch(model, "attnlrp"): ...
 a = lxt.attribute(model, inputs, ledger=True)
 """
 
-from . import composites, demo, nn, rules, targets
+from . import composites, demo, methods, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
 from .explain import TextExplanation, explain, load, save
+from .methods import conditional, integrated_gradients, occlusion, smooth_grad, trace
 from .patch import Patch, patch
 from .targets import Contrast, Logit, LogProb
 
@@ -30,13 +31,19 @@ __all__ = [
     "attribute",
     "audit",
     "composites",
+    "conditional",
     "demo",
     "explain",
+    "integrated_gradients",
     "load",
+    "methods",
     "nn",
+    "occlusion",
     "patch",
     "plan",
     "rules",
     "save",
+    "smooth_grad",
     "targets",
+    "trace",
 ]

@@ -26,9 +26,12 @@ if ! { [ -x "$venv_python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
     rm -rf .venv
     "$base" -m venv .venv || exit 1
     log=$(mktemp)
-    # torch first and alone: a pinned request keeps pip from weighing other builds
+    # torch first and alone: a pinned request keeps pip from weighing other builds; zennit, which
+    # tests compare with, last and alone: it would bring a torchvision
     if ! { "$venv_python" -m pip install --disable-pip-version-check "$(grep '^torch==' constraints.txt)" \
-        && "$venv_python" -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'; } \
+        && "$venv_python" -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' \
+        && "$venv_python" -m pip install --disable-pip-version-check --no-deps \
+            "$(grep '^zennit==' constraints.txt)"; } \
         >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: the installation failed; the whole log is $log" >&2

@@ -17,7 +17,7 @@ PACKAGE = Path(lxt_like.__file__).parent
 # every room may import those before it
 ROOMS = """
     errors numerics explanation rules composites intercept nn patch ledger observe targets
-    attribution render explain evaluate demo cli
+    attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (
     "transformers",

@@ -1,0 +1,167 @@
+"""One sample at a time, many copies of it at once: what the averaging methods share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..attribution import Attribution, attribute
+from ..composites import Composite
+from ..errors import InputError
+from ..numerics import upcast
+from ..patch.inputs import module_of
+from ..targets import Contrast, Target, as_target, class_names
+
+
+class Samples:
+    """Explained inputs, sample by sample, with the target fixed on the clean input.
+
+    Token ids become ``inputs_embeds``: averages are taken over embeddings.
+
+    Attributes:
+        clean: the attribution of the inputs as they are.
+        names: the float inputs that are explained.
+    """
+
+    def __init__(
+        self, model: Any, inputs: Any, target: Any, composite: str | Composite, strict: bool
+    ) -> None:
+        self.model = module_of(model)
+        self.composite, self.strict = composite, strict
+        self.single = isinstance(inputs, Tensor)
+        given: dict[str, Any] = {"": inputs} if self.single else dict(inputs)
+        self.tokens = "input_ids" in given
+        if self.tokens:
+            given["inputs_embeds"] = self._embedded(given.pop("input_ids"))
+        self.inputs = given
+        self.clean = self.run(given, target)
+        relevance = self.clean.relevance
+        self.names = list(relevance) if isinstance(relevance, Mapping) else self._floats()
+        self._target = target
+
+    def __len__(self) -> int:
+        return len(self.clean.score)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        if "inputs_embeds" not in inspect.signature(self.model.forward).parameters:
+            raise InputError(
+                "this method averages over inputs, which token ids are not, and "
+                f"{type(self.model).__name__} takes no inputs_embeds; explain a float input"
+            )
+        model: Any = self.model
+        with torch.no_grad():
+            found: Tensor = model.get_input_embeddings()(ids)
+        return found
+
+    def _floats(self) -> list[str]:
+        shape = self.clean.gradient.shape
+        names = [n for n, v in self.inputs.items() if isinstance(v, Tensor) and v.shape == shape]
+        return names[:1]
+
+    def run(self, given: Mapping[str, Any], target: Any) -> Attribution:
+        """The attribution of any rows."""
+        call = given[""] if self.single else given
+        return attribute(self.model, call, target, self.composite, strict=self.strict)
+
+    def target(self, i: int) -> Any:
+        """The target of sample ``i`` alone; the predicted class stays that of the clean input."""
+        given = self._target
+        predicted = self._predicted(i)
+        if isinstance(given, Target) and is_dataclass(given):
+            classes = [f.name for f in fields(given) if f.name in ("c", "foil")]
+            picked = {n: _pick(getattr(given, n), i, predicted) for n in classes}
+            return replace(given, **picked)
+        return given if callable(given) else _pick(given, i, predicted)
+
+    def _predicted(self, i: int) -> int | None:
+        """The class that the clean input is predicted to have; None if there are no classes."""
+        indices = self.clean.target.indices
+        if indices is None and isinstance(self._target, Contrast):
+            logits = self._target.read(self.clean.output, self.inputs)
+            indices = logits.argmax(-1)
+        return None if indices is None else int(indices[i])
+
+    def values(self, i: int) -> dict[str, Tensor]:
+        """The explained inputs of sample ``i``, [1, ...] each."""
+        return {n: self.inputs[n][i : i + 1].detach() for n in self.names}
+
+    def copies(self, i: int, n: int, changed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """``n`` copies of sample ``i``, with the explained inputs replaced."""
+        made = {}
+        for name, value in self.inputs.items():
+            if name in changed:
+                made[name] = changed[name]
+            elif isinstance(value, Tensor) and value.dim() and len(value) == len(self):
+                made[name] = value[i : i + 1].expand(n, *value.shape[1:]).contiguous()
+            else:
+                made[name] = value
+        return made
+
+    def attributions(
+        self, i: int, n: int, change: Callable[[int, Tensor], Tensor], batch_size: int
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]]:
+        """(inputs, gradients, relevances) of changed copies, ``batch_size`` rows at a time.
+
+        ``change``: (number of the first copy, clean copies [rows, ...]) -> changed copies.
+        """
+        clean = self.values(i)
+        for start in range(0, n, batch_size):
+            rows = min(batch_size, n - start)
+            changed = {
+                name: change(start, value.expand(rows, *value.shape[1:]).clone())
+                for name, value in clean.items()
+            }
+            found = self.run(self.copies(i, rows, changed), self.target(i))
+            yield changed, self.named(found.gradient), self.named(found.relevance)
+
+    @torch.no_grad()
+    def score(self, i: int, changed: Mapping[str, Tensor]) -> Tensor:
+        """The scores [rows] of copies of sample ``i`` with the explained inputs replaced."""
+        rows = len(next(iter(changed.values())))
+        call = self.copies(i, rows, changed)
+        output = self.model(call[""]) if self.single else self.model(**call)
+        target = as_target(self.target(i))
+        return target.resolve(target.read(output, call), class_names(self.model)).score
+
+    def named(self, found: Any) -> dict[str, Tensor]:
+        """A result by the name of its input."""
+        return dict(found) if isinstance(found, Mapping) else {self.names[0]: found}
+
+    def result(
+        self, relevance: Mapping[str, Tensor], gradient: Mapping[str, Tensor] | None
+    ) -> Attribution:
+        """As :func:`lxt.attribute` returns it; per token for token ids."""
+        shown = {n: r.sum(-1) if self.tokens else r for n, r in relevance.items()}
+        return replace(
+            self.clean,
+            relevance=_alone(shown),
+            gradient=None if gradient is None else _alone(gradient),
+        )
+
+
+def _alone(found: Mapping[str, Tensor]) -> Any:
+    return next(iter(found.values())) if len(found) == 1 else dict(found)
+
+
+def _pick(given: Any, i: int, predicted: int | None) -> Any:
+    if given is None:
+        return predicted
+    if isinstance(given, Tensor):
+        return int(given.reshape(-1)[i if given.numel() > 1 else 0])
+    return given[i] if isinstance(given, (list, tuple)) else given
+
+
+def straight(x: Tensor, gradient: Tensor, relevance: Tensor) -> Tensor:
+    """The relevance that first-layer rules gave without a gradient."""
+    return relevance - upcast(x) * upcast(gradient)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise InputError unless ``value`` is a positive whole number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} must be a positive whole number, got {value!r}")
