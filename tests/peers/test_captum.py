@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from captum.attr import LRP
+from captum.attr._utils import lrp_rules as captum_rules
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -14,9 +16,6 @@ from lxt_like import composites, rules
 from tests.support import random
 
 from .nets import TINY, drawn, images, off, plain_net
-
-captum_attr = pytest.importorskip("captum.attr", reason="captum is not installed")
-captum_rules = pytest.importorskip("captum.attr._utils.lrp_rules")
 
 TARGET = torch.tensor([0, 3, 1])
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
@@ -39,7 +38,7 @@ def captum_relevance(model: nn.Module, x: Tensor, make: Callable[[], Any]) -> Te
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.rule = make()
-    found: Tensor = captum_attr.LRP(model).attribute(x.clone(), target=TARGET)
+    found: Tensor = LRP(model).attribute(x.clone(), target=TARGET)
     return found.detach()
 
 
