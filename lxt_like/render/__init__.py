@@ -6,14 +6,20 @@ its surroundings is escaped.
 """
 
 from .figure import save_figure
+from .heatmap import Picture, heatmap
 from .html import to_html
 from .json import from_json, to_json
 from .latex import to_latex
+from .plots import Chart, bars, trace_figure
 from .save import load, save
 from .terminal import to_terminal
 
 __all__ = [
+    "Chart",
+    "Picture",
+    "bars",
     "from_json",
+    "heatmap",
     "load",
     "save",
     "save_figure",
@@ -21,4 +27,5 @@ __all__ = [
     "to_json",
     "to_latex",
     "to_terminal",
+    "trace_figure",
 ]

@@ -96,6 +96,14 @@ class Stacked(LinearMap):
     def split(self, joined: Tensor, n: int) -> list[Tensor]:
         """The inverse of :meth:`join`."""
 
+    def like(self, x: Tensor, n: int) -> Tensor:
+        """A tensor of the shape of ``n`` inputs side by side; its values are not read."""
+        if n == 1:
+            return x
+        shape = list(x.shape)
+        shape[self.channels] *= n
+        return x.new_empty(shape)
+
     @abstractmethod
     def join_weights(self, rows: Sequence[Sequence[Tensor]]) -> Tensor:
         """The weight from joined inputs (columns) to joined outputs (rows)."""
@@ -122,8 +130,7 @@ class Stacked(LinearMap):
         self, ss: Sequence[Tensor], rows: Sequence[Sequence[Tensor]], x: Tensor
     ) -> list[Tensor]:
         n = len(rows[0])
-        like = self.join([x.new_empty(1).expand(x.shape)] * n) if n > 1 else x
-        joined = self.transposed(self.join(ss), self.join_weights(rows), like)
+        joined = self.transposed(self.join(ss), self.join_weights(rows), self.like(x, n))
         return self.split(joined, n)
 
 
@@ -219,10 +226,13 @@ class Convolution(Stacked):
 
     def transposed(self, s: Tensor, w: Tensor, x: Tensor) -> Tensor:
         shape = list(x.shape if self.batched else (1, *x.shape))
-        padded = shape[:2] + [k + a for k, a in zip(shape[2:], self.after, strict=True)]
+        given = x if self.batched else x[None]
+        if any(self.after):
+            padded = [k + a for k, a in zip(shape[2:], self.after, strict=True)]
+            given = x.new_empty(shape[:2] + padded)
         out: Tensor = torch.ops.aten.convolution_backward(
             s if self.batched else s[None],
-            s.new_empty(1).expand(padded),
+            given,
             w,
             None,
             self.stride,
