@@ -55,10 +55,18 @@ class Step:
         return self.divide(den.add_(total), total, bias, factor)
 
     def divide(
-        self, den: Tensor, total: Tensor, bias: Tensor | None, factor: float = 1.0
+        self,
+        den: Tensor,
+        total: Tensor,
+        bias: Tensor | None,
+        factor: float = 1.0,
+        may_vanish: bool = False,
     ) -> Tensor:
-        """R / den with 0 where the denominator vanishes; declares as :meth:`share`."""
-        none = den == 0 if den is total else None
+        """R / den with 0 where the denominator vanishes; declares as :meth:`share`.
+
+        ``may_vanish``: whether ``den`` can be 0 although it is not ``total`` itself.
+        """
+        none = den == 0 if den is total or may_vanish else None
         mine = self.entries is None and den is not self.z and den.shape == self.z.shape
         s = torch.div(self.z, den, out=den if mine else None).mul_(self.g)
         if none is not None and bool(none.any()):
@@ -316,7 +324,7 @@ class Epsilon(LinearRule):
         total, bias = step.z, step.bias
         if self.zero_bias and bias is not None:
             total, bias = total - bias, None
-        s = step.divide(self._stabilized(total), total, bias)
+        s = step.divide(self._stabilized(total), total, bias, may_vanish=self.scaled)
         return step.map.transposed(s, step.weight, step.x)
 
     def _stabilized(self, z: Tensor) -> Tensor:
