@@ -109,3 +109,40 @@ def test_patch_checkpoint_of_the_bundled_model(
     score = float(re.findall(r"^score +(\S+)", out, re.MULTILINE)[0])
     assert score == pytest.approx(logit, abs=1e-4)
     assert len(re.findall(r"^  layer \d+ ", out, re.MULTILINE)) == model.config.num_hidden_layers
+
+
+def test_digits_mistakes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    run(monkeypatch, "digits_mistakes.py", "--out", str(tmp_path), "--count", "3")
+    out = capsys.readouterr().out
+    read = re.search(r"(\d+) of 600 test digits read right", out)
+    assert read is not None
+    assert int(read[1]) > 570
+    # the account of every mistake closes
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line[:1].islower()}
+    for gap, score in zip(rows["gap"], rows["score"], strict=True):
+        assert abs(float(gap)) < 1e-4 * abs(float(score))
+    for name in ("mistakes.png", "trace.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_tabular_diagnosis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    path = tmp_path / "why.png"
+    run(monkeypatch, "tabular_diagnosis.py", "--out", str(path))
+    out = capsys.readouterr().out
+    right = re.search(r"([\d.]+)% of 150", out)
+    assert right is not None
+    assert float(right[1]) > 93
+    rest = [line for line in out.splitlines() if line.startswith("  ")]
+    listed = [float(line.split()[-1]) for line in rest[:30]]
+    total = re.search(r"sum\s+([+-][\d.]+)\s+\(score ([+-][\d.]+)\)", out)
+    assert total is not None
+    kept = [float(line.split()[-1]) for line in rest if line.startswith(("  bias", "  epsilon"))]
+    assert sum(listed) + sum(kept) == pytest.approx(float(total[2]), abs=2e-3)
+    assert float(total[1]) == pytest.approx(float(total[2]), abs=2e-4)
+    assert path.read_bytes().startswith(b"\x89PNG")
