@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError, ModelError
 from ..intercept.tags import put_twin
 from ..numerics import inner, is_finite, upcast
+from .embedded import Layout, input_embeddings, layout_of
 from .hub import load_model
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
@@ -73,7 +74,7 @@ class Inputs:
         self._ids: dict[str, Tensor] = {}
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
         self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
-        self._embedding = _input_embedding(model)
+        self._embeddings = input_embeddings(model)
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
@@ -133,58 +134,69 @@ class Inputs:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> Any:
         """Replace the output of the embedding of explained ids by a leaf."""
-        name = self._embedded(module, args, kwargs, out)
-        if name is None:
-            return out
-        leaf = out.detach().requires_grad_()
-        made = _Explained(leaf, self._ids[name].shape, tokens=True)
-        self._found.setdefault(name, []).append(made)
-        self._tables.setdefault(name, getattr(module, "weight", None))
-        return leaf.clone()  # the model may write into it
+        return self._replace(module, args, kwargs, out, keep=True)
 
     def on_count(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> Any:
         """The same for a forward that only counts operations: nothing is kept."""
-        if self._embedded(module, args, kwargs, out) is None:
+        return self._replace(module, args, kwargs, out, keep=False)
+
+    def _replace(
+        self,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        keep: bool,
+    ) -> Any:
+        if isinstance(out, tuple) and out:  # a quantised embedding comes with its scale
+            return (self._replace(module, args, kwargs, out[0], keep), *out[1:])
+        found = self._embedded(module, args, kwargs, out)
+        if found is None:
             return out
-        return out.detach().requires_grad_().clone()
+        name, layout = found
+        leaf = layout.take(out.detach()).requires_grad_()
+        if keep:
+            made = _Explained(leaf, self._ids[name].shape, tokens=True)
+            self._found.setdefault(name, []).append(made)
+            self._tables.setdefault(name, getattr(module, "weight", None))
+        return layout.put(leaf.clone(), out)  # the model may write into it
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-    ) -> str | None:
-        """The explained ids that ``module`` has just embedded, if it has."""
+    ) -> tuple[str, Layout] | None:
+        """The explained ids that ``module`` has just embedded, if it has, and where they lie."""
         if not self._ids or not isinstance(out, Tensor) or not self.is_embedding(module):
             return None
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        flat = ids.reshape(-1)
+        layouts = {name: layout_of(ids, wanted) for name, wanted in self._ids.items()}
+        weight = getattr(module, "weight", None)
         same = [
             name
-            for name, wanted in self._ids.items()
-            if flat.numel() == wanted.numel()
-            and torch.equal(flat, wanted.reshape(-1).to(flat.device))
+            for name, layout in layouts.items()
+            if layout is not None and self._tables.get(name, weight) is weight
         ]
-        weight = getattr(module, "weight", None)
-        same = [name for name in same if self._tables.get(name, weight) is weight]
         # equal ids under two names: the very tensor if it can be told, then one not seen yet
         # (one tensor under both: an encoder runs before its decoder)
         at = ids.data_ptr()
         same.sort(key=lambda n: (at != self._ids[n].data_ptr(), n in self._found, "decoder" in n))
-        return next(iter(same), None)
+        first = next(iter(same), None)
+        layout = None if first is None else layouts[first]
+        return None if first is None or layout is None else (first, layout)
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
         if not self._ids:
             return False
-        known = self._embedding
-        if known is None:
+        if not self._embeddings:
             return isinstance(module, nn.Embedding)
-        if module is known:
+        if any(module is known for known in self._embeddings):
             return True
-        weight = getattr(known, "weight", None)
-        return weight is not None and isinstance(module, nn.Embedding) and module.weight is weight
+        weights = [getattr(known, "weight", None) for known in self._embeddings]
+        return isinstance(module, nn.Embedding) and any(module.weight is w for w in weights)
 
     def check_found(self) -> None:
         """Raise if the forward never embedded the ids that are to be explained."""
@@ -227,17 +239,6 @@ class Inputs:
         for name, found in self._found.items():
             if not all(e.tokens or is_finite(e.leaf.detach()) for e in found):
                 raise InputError(f"{name} holds NaN or infinity")
-
-
-def _input_embedding(model: nn.Module) -> nn.Module | None:
-    getter = getattr(model, "get_input_embeddings", None)
-    if getter is None:
-        return None
-    try:
-        found = getter()
-    except (NotImplementedError, AttributeError):
-        return None
-    return found if isinstance(found, nn.Module) else None
 
 
 def _cached(cache: Any) -> bool:

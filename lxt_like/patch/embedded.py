@@ -1,0 +1,73 @@
+"""Where a model embeds the token ids that it was given, and in which layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How embedded ids lie: as given; time first; or between tokens that the model added.
+
+    Attributes:
+        transposed: [tokens, batch] instead of [batch, tokens].
+        start, length: the given tokens among all that were embedded; None: they are all.
+    """
+
+    transposed: bool = False
+    start: int = 0
+    length: int | None = None
+
+    def take(self, embedded: Tensor) -> Tensor:
+        """The embeddings of the given tokens: [batch, tokens, ...], or as they are."""
+        x = embedded.transpose(0, 1) if self.transposed else embedded
+        return (x if self.length is None else x.narrow(1, self.start, self.length)).contiguous()
+
+    def put(self, leaf: Tensor, embedded: Tensor) -> Tensor:
+        """``embedded`` with ``leaf`` in the place of the given tokens."""
+        x = leaf
+        if self.length is not None:
+            rest = embedded.detach()
+            x = torch.cat([rest[:, : self.start], leaf, rest[:, self.start + self.length :]], 1)
+        return x.transpose(0, 1) if self.transposed else x
+
+
+def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
+    """The layout of ``given`` within the embedded ``ids``; None: they are others."""
+    given = given.to(ids.device)
+    if ids.numel() == given.numel() and torch.equal(ids.reshape(-1), given.reshape(-1)):
+        return Layout()
+    if ids.dim() != 2 or given.dim() != 2:
+        return None
+    if ids.shape == given.shape[::-1] and torch.equal(ids.T, given):
+        return Layout(transposed=True)
+    length = given.shape[1]
+    if ids.shape[0] == given.shape[0] and ids.shape[1] > length:
+        same = (ids.unfold(1, length, 1) == given[:, None]).all(-1).all(0)
+        if bool(same.any()):
+            return Layout(start=int(same.to(torch.uint8).argmax()), length=length)
+    return None
+
+
+def input_embeddings(model: nn.Module) -> list[nn.Module]:
+    """The modules that the model, its encoder and its decoder call their input embeddings."""
+    owners: list[Any] = [model]
+    for part in ("get_encoder", "get_decoder"):
+        owner = _called(model, part)
+        if owner is not None and all(owner is not o for o in owners):
+            owners.append(owner)
+    found = [_called(owner, "get_input_embeddings") for owner in owners]
+    return [m for i, m in enumerate(found) if m is not None and all(m is not f for f in found[:i])]
+
+
+def _called(owner: Any, name: str) -> nn.Module | None:
+    method = getattr(owner, name, None)
+    try:
+        found = method() if callable(method) else None
+    except (NotImplementedError, AttributeError, TypeError):
+        return None
+    return found if isinstance(found, nn.Module) else None
