@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import lxt_like as lxt
-from tests.models import zoo
+from tests.models import plain, vision, zoo
 from tests.restore.snapshot import differences, snapshot
 
 COMPOSITES = ("attnlrp", "cp_lrp")
@@ -42,6 +42,21 @@ SECONDS = 90
 GOOD = "closes"
 LINEAR = {"linear", "conv", "add", "pooling", "activation", "batch_norm"}
 """Kinds whose rules are the gradient itself where the activations are ReLUs."""
+
+
+def types_of(task: str) -> list[str]:
+    """The model types of a task."""
+    if task == "timm":
+        return list(vision.families())
+    return list(plain.TYPES) if task == "torch" else sorted(zoo.TASKS[task])
+
+
+def source(task: str) -> Any:
+    """What builds the models of a task."""
+    return {"timm": vision, "torch": plain}.get(task, zoo)
+
+
+TASKS = (*zoo.TASKS, "timm", "torch")
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Row:
 
 def first_logits(output: Any) -> Tensor:
     """A tensor of scores [batch, ...] of any output."""
+    if isinstance(output, Tensor):
+        return output
     for name in ("logits", "start_logits", "logits_per_image", "last_hidden_state"):
         found = output.get(name) if hasattr(output, "get") else None
         if isinstance(found, Tensor):
@@ -64,10 +81,15 @@ def first_logits(output: Any) -> Tensor:
     return next(v for v in output.values() if isinstance(v, Tensor) and v.is_floating_point())
 
 
+def run(model: Any, given: Any) -> Any:
+    """The model's output."""
+    return model(given) if isinstance(given, Tensor) else model(**given)
+
+
 def score(output: Any) -> Tensor:
     """One number a sample: the third logit at the last position (the first may be that of padding: zero)."""
     logits = first_logits(output)
-    if logits is output.get("logits_per_image"):
+    if hasattr(output, "get") and logits is output.get("logits_per_image"):
         return logits.diagonal()
     flat = logits if logits.dim() <= 2 else logits.flatten(1, -2)[:, -1]
     return flat[:, min(2, flat.shape[1] - 1)] if flat.dim() == 2 else flat
@@ -93,13 +115,13 @@ def examine(model_type: str, task: str) -> list[Row]:
     """The rows of one model; a model that cannot be built or run says why."""
     try:
         with limited(SECONDS):
-            model = zoo.build(model_type, task)
-            given = zoo.example(model)
+            model = source(task).build(model_type, task)
+            given = source(task).example(model)
             # torch chooses other kernels where no gradient is asked for
             with torch.no_grad():
-                before = [first_logits(model(**given)).clone()]
+                before = [first_logits(run(model, given)).clone()]
             was = snapshot(model)
-            before.append(first_logits(model(**given)).detach().clone())
+            before.append(first_logits(run(model, given)).detach().clone())
             own = {d.split(":")[0] for d in differences(was, model)}  # state the model itself keeps
     except Exception as e:
         return [Row(model_type, task, c, "not built", brief(e)) for c in COMPOSITES]
@@ -183,7 +205,7 @@ def page(rows: list[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", choices=sorted(zoo.TASKS), action="append")
+    parser.add_argument("--task", choices=sorted(TASKS), action="append")
     parser.add_argument("--type", action="append", help="model types; default: all")
     parser.add_argument("--json", type=Path, default=ROOT / "docs" / "coverage.json")
     parser.add_argument("--check", action="store_true", help="compare with the file; write nothing")
@@ -194,8 +216,8 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     rows: list[Row] = []
-    for task in options.task or zoo.TASKS:
-        for model_type in sorted(zoo.TASKS[task]):
+    for task in options.task or TASKS:
+        for model_type in types_of(task):
             if options.type and model_type not in options.type:
                 continue
             start = time.perf_counter()

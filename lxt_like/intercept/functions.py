@@ -35,11 +35,12 @@ def handles_function(name: str) -> Callable[[FunctionHandler], FunctionHandler]:
         RegistryError: for a name without a module, or one that has a handler.
     """
 
+    if "." not in name:
+        raise RegistryError(f"handles_function: expected 'package.module.Class', got {name!r}")
+    if name in FUNCTIONS:
+        raise RegistryError(f"handles_function: {name!r} has a handler; one function, one rule")
+
     def add(handler: FunctionHandler) -> FunctionHandler:
-        if "." not in name:
-            raise RegistryError(f"handles_function: expected 'package.module.Class', got {name!r}")
-        if name in FUNCTIONS:
-            raise RegistryError(f"handles_function: {name!r} has a handler; one function, one rule")
         FUNCTIONS[name] = handler
         return handler
 

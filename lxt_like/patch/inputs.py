@@ -53,7 +53,8 @@ class _Explained:
 
     def gradient(self) -> Tensor:
         """The modified gradient."""
-        return self.layout.take(self._gradient())
+        value = self.layout.take(self._gradient())
+        return value.reshape(*self.shape, -1) if self.tokens else value
 
     def _gradient(self) -> Tensor:
         return torch.zeros_like(self.leaf) if self.leaf.grad is None else self.leaf.grad

@@ -68,8 +68,8 @@ class SignalOnly(Uniform):
     """All to the signal: the weighting factor is held constant.
 
     Formula: for O = A V with A a weight, R_V = V * A^T g and R_A = 0.  Where neither factor is
-    known to be a weight the uniform rule applies.  The activated gate of a gated MLP counts as
-    the weight.  It conserves.
+    known to be a weight the uniform rule applies.  The activated gate of a gated MLP, of the
+    shape of what it gates, counts as the weight.  It conserves.
 
     Use: CP-LRP.  Fewer terms, no relevance through queries and keys.
     Source: Ali et al. 2022 (ICML), "XAI for Transformers: Better Explanations through

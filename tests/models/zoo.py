@@ -154,6 +154,11 @@ def build(model_type: str, task: str, attention: str = "sdpa") -> nn.Module:
     except (ValueError, ImportError):
         config._attn_implementation = "eager"
         model = cls(config)
+    return randomised(model)
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """In eval mode, with weights that let signals through and non-zero biases."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         if not parameter.is_floating_point():

@@ -17,7 +17,7 @@ from ..tags import Tag, put, put_activation, replace, tag
 from .common import argument, is_active
 from .product import multiply
 
-_GATES = frozenset({"sigmoid", "hardsigmoid", "exp"})
+_GATES = frozenset({"sigmoid", "hardsigmoid", "exp", "softplus"})
 """Positive factors: what they multiply is the signal (gates, decays, unnormalised weights)."""
 _ODD = frozenset({"tanh", "erf"})
 

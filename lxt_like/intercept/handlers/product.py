@@ -33,7 +33,9 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
     if ra != rb:
         first = ta if ra > rb else tb
         assert first is not None
-        weight = (0 if ra > rb else 1) if first.role in roles else None
+        # an activation is the gate of a gated MLP only where it is as large as what it gates
+        gates = first.role in roles and (first.role != "activation" or a.shape == b.shape)
+        weight = (0 if ra > rb else 1) if gates else None
     if weight is not None:
         out = torch.mul(a.detach(), b) if weight == 0 else torch.mul(a, b.detach())
         carry(b if weight == 0 else a, out)

@@ -1,0 +1,80 @@
+"""Logarithms, square roots, linear systems and added integers: the account closes to float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lxt_like as lxt
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": lambda x: (x.abs() + 0.1).log(),
+    "log2": lambda x: (x.abs() + 0.1).log2(),
+    "log10": lambda x: (x.abs() + 0.1).log10(),
+    "softplus written out": lambda x: torch.log(1.0 + torch.exp(x)),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "log_softmax over rows": lambda x: torch.log_softmax(x, dim=0),
+    "logsumexp": lambda x: x * 0.5 + torch.logsumexp(x, -1, keepdim=True),
+    "logsumexp without its dimension": lambda x: x * x.logsumexp(dim=1)[:, None].detach()
+    + x.logsumexp(1).unsqueeze(1),
+    "logsumexp of masked scores": lambda x: x
+    + x.masked_fill(torch.eye(3, 8, dtype=torch.bool), float("-inf")).logsumexp(-1, True),
+    "sqrt": lambda x: (x * x + 0.1).sqrt(),
+    "norm": lambda x: x.norm(dim=-1, keepdim=True).expand_as(x),
+    "vector_norm": lambda x: torch.linalg.vector_norm(x, dim=-1, keepdim=True) * torch.ones(8),
+    "std": lambda x: x.std(-1, keepdim=True) + x,
+    "exp of masked scores": lambda x: torch.exp(x.masked_fill(x > 0.5, float("-inf"))) + x,
+    "an integer added": lambda x: torch.ones_like(x, dtype=torch.int64) * 3 + x,
+    "a mask added": lambda x: (x > 0) + x,
+    "a bounded norm's scale": lambda x: x * (1 / x.norm(dim=-1, keepdim=True)).clamp(max=1.0),
+}
+
+
+class Net(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.function = nn.Linear(4, 8), nn.Linear(8, 3), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.function(self.a(x)))
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_account_closes(name: str, composite: str) -> None:
+    x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = lxt.attribute(Net(FUNCTIONS[name]).double(), x, 1, composite, ledger=True)
+    book = found.ledger
+    assert book is not None
+    assert float(book.gap.abs().max()) < 1e-10
+    assert float(book.unruled.max()) < 1e-10
+
+
+def test_a_linear_system_is_linear_in_its_right_side() -> None:
+    torch.manual_seed(0)
+    left, right = nn.Linear(4, 9, dtype=torch.float64), nn.Linear(4, 6, dtype=torch.float64)
+    x = torch.randn(2, 4, dtype=torch.float64)
+
+    class System(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = left, right
+
+        def forward(self, x: Tensor) -> Tensor:
+            a = self.left(x).view(-1, 3, 3).tril(-1) + torch.eye(3, dtype=x.dtype)
+            b = self.right(x).view(-1, 3, 2)
+            solved = torch.linalg.solve_triangular(a, b, upper=False, unitriangular=True)
+            return solved.flatten(1)
+
+    found = lxt.attribute(System(), x, 2, ledger=True)
+    # by hand: the row of A^-1 that makes output 2 (row 1, column 0), times right's own share
+    a = left(x).view(-1, 3, 3).tril(-1) + torch.eye(3, dtype=x.dtype)
+    inverse = torch.linalg.inv(a)[:, 1]
+    weight = right.weight.view(3, 2, 4)[:, 0]
+    wanted = x * (inverse @ weight)
+    assert torch.allclose(found.relevance, wanted, atol=1e-12)
+    assert found.ledger is not None and float(found.ledger.gap.abs().max()) < 1e-12

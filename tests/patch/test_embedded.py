@@ -1,0 +1,88 @@
+"""Token ids that a model pads, transposes, or embeds twice, explained where they were given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lxt_like as lxt
+from lxt_like.patch.embedded import Layout, input_embeddings, layout_of
+
+IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "layout"),
+    [
+        (IDS, Layout()),
+        (IDS.reshape(-1), Layout()),
+        (IDS.T, Layout(transposed=True)),
+        (torch.cat([IDS, torch.ones(2, 2, dtype=torch.int64)], 1), Layout(start=0, length=3)),
+        (torch.cat([torch.ones(2, 2, dtype=torch.int64), IDS], 1), Layout(start=2, length=3)),
+        (IDS + 1, None),
+        (torch.arange(3), None),
+    ],
+)
+def test_layouts(ids: Tensor, layout: Layout | None) -> None:
+    assert layout_of(ids, IDS) == layout
+
+
+class Padded(nn.Module):
+    """Embeds a prompt of its own, and time first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.words
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        prompt = torch.ones((len(input_ids), 2), dtype=torch.int64)
+        x = self.words(torch.cat([prompt, input_ids], 1))
+        return self.head(torch.relu(x).sum(1)) + self.head(self.words(input_ids.T).sum(0))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_added_tokens_are_an_entry_of_the_ledger(batch: int) -> None:
+    model = Padded().double()
+    found = lxt.attribute(model, {"input_ids": IDS[:batch]}, 1, ledger=True)
+    weight = model.head.weight[1]
+    e = model.words(IDS[:batch])
+    wanted = (torch.relu(e) * weight).sum(-1) + (e * weight).sum(-1)
+    assert torch.allclose(found.relevance, wanted, atol=1e-12)
+    prompt = 2 * (torch.relu(model.words.weight[1]) * weight).sum()
+    assert found.ledger is not None
+    assert torch.allclose(found.ledger.entries["constant"], prompt.expand(batch), atol=1e-12)
+    assert float(found.ledger.gap.abs().max()) < 1e-12
+    assert found.gradient.shape == (batch, 3, 4)
+
+
+def test_encoder_and_decoder_have_embeddings_of_their_own() -> None:
+    from tests.models import zoo
+
+    model = zoo.build("fsmt", "seq2seq-lm")
+    assert len(input_embeddings(model)) == 2
+    given = zoo.example(model)
+    found = lxt.attribute(model, given, lambda logits: logits[:, 5])
+    assert set(found.relevance) == {"input_ids", "decoder_input_ids"}
+
+
+def test_a_sample_whose_score_depends_on_others_inputs() -> None:
+    torch.manual_seed(0)
+    head = nn.Linear(4, 3, dtype=torch.float64)
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.head(x)
+            return y @ y.mT  # similarities of all to all
+
+    found = lxt.attribute(Mixed(), torch.randn(3, 4, dtype=torch.float64), 2, ledger=True)
+    assert found.ledger is not None
+    assert float(found.ledger.gap.abs().max()) < 1e-12
