@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.integrations.heterogeneity import AmbiguousGlobalPerLayerAttributeError
 from transformers.models.auto import modeling_auto as auto
+
+from tests.models import multimodal
 
 TASKS: dict[str, Mapping[str, Any]] = {
     "sequence-classification": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
@@ -63,6 +66,7 @@ SIZES: dict[str, Any] = {
     **_names("state_size ssm_state_size mamba_d_state", 4),
     **_names("sliding_window", 4),
     **_names("num_labels", 3),
+    **multimodal.SIZES,
 }
 
 UNSET = {"head_dim", "vocab_size", "num_key_value_heads"}
@@ -75,7 +79,7 @@ LISTS: dict[str, Callable[[int], int]] = {
 }
 """What holds one size per stage."""
 
-SPECIAL: dict[str, dict[str, Any]] = {}
+SPECIAL: dict[str, dict[str, Any]] = {**multimodal.SPECIAL}
 """model type -> fields that the rules above do not get right."""
 
 TASK_FIELDS: dict[str, dict[str, Any]] = {"question-answering": {"num_labels": 2}}
@@ -90,10 +94,10 @@ def tiny_config(model_type: str, **fields: Any) -> PretrainedConfig:
 
 def _shrunk(config: PretrainedConfig, special: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
-    values = {k: getattr(config, k, None) for k in (*vars(config), *_fields(config))}
+    values = {k: _value(config, k) for k in (*vars(config), *_fields(config))}
     for name, value in values.items():
         if isinstance(value, PretrainedConfig):
-            given[name] = _shrunk(value, special.get(name, {}))
+            given[name] = {"model_type": value.model_type, **_shrunk(value, special.get(name, {}))}
         elif name in LISTS and isinstance(value, (list, tuple)) and value:
             given[name] = [LISTS[name](i) for i in range(len(value))]
         elif name in SIZES and (name in UNSET if value is None else _is_int(value)):
@@ -109,6 +113,7 @@ def _shrunk(config: PretrainedConfig, special: Mapping[str, Any]) -> dict[str, A
     for name in ("pad_token_id", "num_labels"):
         if name in values or name == "num_labels":
             given.setdefault(name, SIZES[name])
+    given.update(multimodal.fields(config, values, given))
     plain = {k: v for k, v in special.items() if not isinstance(given.get(k), dict)}
     return {**given, **plain}
 
@@ -116,6 +121,14 @@ def _shrunk(config: PretrainedConfig, special: Mapping[str, Any]) -> dict[str, A
 def _fields(config: PretrainedConfig) -> list[str]:
     taken = inspect.signature(type(config).__init__).parameters
     return [n for n in taken if n not in ("self", "kwargs", "args")]
+
+
+def _value(config: PretrainedConfig, name: str) -> Any:
+    """A field, or the common value of one that may differ from layer to layer."""
+    try:
+        return getattr(config, name, None)
+    except AmbiguousGlobalPerLayerAttributeError:
+        return vars(config)[name]
 
 
 def _is_int(value: Any) -> bool:
@@ -131,6 +144,9 @@ def build(model_type: str, task: str, attention: str = "sdpa") -> nn.Module:
     config = tiny_config(model_type, **TASK_FIELDS.get(task, {}))
     torch.manual_seed(0)
     cls = getattr(transformers, name)
+    text = config.get_text_config(decoder=True)
+    if not isinstance(config, cls.config_class) and isinstance(text, cls.config_class):
+        config = text
     try:
         config._attn_implementation = attention
         model = cls(config)
@@ -154,7 +170,7 @@ def example(model: nn.Module, batch: int = 2) -> dict[str, Tensor]:
     given: dict[str, Tensor] = {}
     if "input_ids" in taken:
         vocabulary = min(getattr(text, "vocab_size", None) or VOCABULARY, VOCABULARY)
-        ids = torch.randint(3, vocabulary, (batch, TOKENS), generator=generator)
+        ids = torch.randint(3, min(vocabulary, 80), (batch, TOKENS), generator=generator)
         given["input_ids"] = ids
         if "attention_mask" in taken:
             given["attention_mask"] = torch.ones_like(ids)
@@ -173,4 +189,4 @@ def example(model: nn.Module, batch: int = 2) -> dict[str, Tensor]:
     if not given and "input_features" in taken:
         bins = getattr(config, "num_mel_bins", None) or 80
         given["input_features"] = torch.randn((batch, bins, 60), generator=generator)
-    return given
+    return multimodal.inputs(model, given)

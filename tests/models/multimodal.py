@@ -1,0 +1,356 @@
+"""What a tiny model with an image or a sound beside its text needs: fields and inputs.
+
+Rules by the names of configuration fields and of the forward's arguments come first; what is left
+is data by model type.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from transformers import PretrainedConfig
+
+from tests.models.multimodal_special import SPECIAL as SPECIAL
+
+WIDTH, SIDE, PATCH = 32, 32, 8
+
+PLACES = {"image": 90, "video": 91, "audio": 92}
+"""What stands for -> the id that its places in the text have; ids of text stay below 80."""
+
+ENDS = ("_token_id", "_token_index")
+PLAIN = ("pad", "bos", "eos", "decoder_start", "mask", "cls", "sep")
+
+SIZES: dict[str, Any] = {
+    **dict.fromkeys(("out_hidden_size", "text_hidden_size", "audio_hidden_size"), WIDTH),
+    **dict.fromkeys(("temporal_patch_size", "spatial_merge_size"), 2),
+    "mm_tokens_per_image": 4,
+}
+"""Sizes by field name, beside those of the zoo."""
+
+
+def fields(config: PretrainedConfig, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Fields that follow from others: ids of special tokens, sections of a rotary embedding."""
+    found: dict[str, Any] = {}
+    other = 89
+    for name, value in values.items():
+        stem = next((name.removesuffix(end) for end in ENDS if name.endswith(end)), None)
+        if stem is None or stem in PLAIN or not isinstance(value, int):
+            continue
+        found[name] = PLACES.get(stem, other)
+        other -= stem not in PLACES
+    text = getattr(config, "text_config", None)
+    if text is not None and hasattr(getattr(config, "vision_config", None), "spatial_merge_size"):
+        found["text_config"] = {**given.get("text_config", {}), **_sections(text, given)}
+    return found
+
+
+def _sections(text: PretrainedConfig, given: dict[str, Any]) -> dict[str, Any]:
+    rope = getattr(text, "rope_parameters", None)
+    if not isinstance(rope, dict):
+        return {}
+    width = given.get("text_config", {}).get("head_dim", 8)
+    half = int(width * rope.get("partial_rotary_factor", 1.0)) // 2
+    part = half // 3
+    return {"rope_parameters": {**rope, "mrope_section": [half - 2 * part, part, part]}}
+
+
+Inputs = dict[str, Tensor]
+Make = Callable[[Any, Inputs], Inputs]
+
+
+def inputs(model: nn.Module, given: Inputs) -> Inputs:
+    """The zoo's inputs with the images and the places for them that ``model`` asks for."""
+    config: Any = model.config
+    taken = inspect.signature(model.forward).parameters
+    makes = [make for name, make in RULES.items() if name in taken]
+    makes += [INPUTS[config.model_type]] if config.model_type in INPUTS else []
+    given = dict(given)
+    if "decoder_input_ids" in taken and "input_ids" not in taken:
+        given["decoder_input_ids"] = 3 + torch.arange(16).view(2, 8)
+    for make in makes:
+        given.update({k: v for k, v in make(config, given).items() if k in taken})
+    return _placed(model, given)
+
+
+def noise(*shape: int) -> Tensor:
+    """Reproducible standard normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(2))
+
+
+def _first(part: Any, names: str, default: Any = None) -> Any:
+    """The first of the fields that is set."""
+    found = (getattr(part, name, None) for name in names.split())
+    return next((value for value in found if value is not None), default)
+
+
+def _side(value: Any) -> int:
+    return int(value[0] if isinstance(value, (list, tuple)) else value)
+
+
+def _part(config: Any) -> Any:
+    return getattr(config, "vision_config", None) or config
+
+
+def _batch(given: Inputs) -> int:
+    return next(iter(given.values())).shape[0]
+
+
+def grid(config: Any, given: Inputs) -> Inputs:
+    """Images cut into 4 x 4 patches, one row each, with the grid that says so."""
+    part, batch = _part(config), _batch(given)
+    size = _side(_first(part, "patch_size"))
+    width = _first(part, "in_channels in_chans num_channels", 3) * size**2
+    width *= _first(part, "temporal_patch_size patch_temporal", 1)
+    return {
+        "pixel_values": noise(batch * 16, width),
+        "image_grid_thw": torch.tensor([[1, 4, 4]] * batch),
+        "image_merge_sizes": torch.tensor([2] * batch),
+    }
+
+
+def squares(config: Any, given: Inputs) -> Inputs:
+    """4 x 4 patches of an image, each a small image."""
+    size = _side(_part(config).patch_size)
+    return {"pixel_values": noise(_batch(given) * 16, 3, size, size)}
+
+
+def rows(config: Any, given: Inputs) -> Inputs:
+    """4 x 4 patches of an image on an axis of their own, with their shape and places."""
+    batch, size = _batch(given), _side(_part(config).patch_size)
+    places = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    return {
+        "pixel_values": noise(batch, 16, 3 * size**2),
+        "pixel_attention_mask": torch.ones(batch, 16, dtype=torch.long),
+        "spatial_shapes": torch.tensor([[4, 4]] * batch),
+        "image_position_ids": places.expand(batch, 16, 2),
+    }
+
+
+def flattened(config: Any, given: Inputs) -> Inputs:
+    """Patches with their row and column before them."""
+    batch, part = _batch(given), _part(config)
+    width = _first(part, "patch_embed_hidden_size", 768)
+    places = 1 + torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0))
+    patches = torch.cat([places.expand(batch, 16, 2), noise(batch, 16, width)], dim=-1)
+    return {"flattened_patches": patches}
+
+
+def sizes(config: Any, given: Inputs) -> Inputs:
+    """Height and width of each image."""
+    images = given.get("pixel_values", noise(_batch(given), 3, SIDE, SIDE))
+    return {"pixel_values": images, "image_sizes": torch.tensor([[SIDE, SIDE]] * len(images))}
+
+
+def several(config: Any, given: Inputs) -> Inputs:
+    """One image a sample on an axis of its own."""
+    images = given["pixel_values"][:, None]
+    batch = len(images)
+    return {
+        "pixel_values": images,
+        "pixel_attention_mask": torch.ones(batch, 1, *images.shape[-2:], dtype=torch.long),
+        "image_attention_mask": torch.ones(batch, given["input_ids"].shape[1], 1),
+    }
+
+
+def tiles(config: Any, given: Inputs) -> Inputs:
+    """An image and what it is cut into (here itself) on an axis of their own."""
+    return {"pixel_values": given["pixel_values"][:, None].repeat(1, 2, 1, 1, 1)}
+
+
+def marked_tiles(config: Any, given: Inputs) -> Inputs:
+    """Tiles with a mask that says which are there."""
+    found = tiles(config, given)["pixel_values"]
+    return {"pixel_values": found, "pixel_attention_mask": torch.ones(found.shape[:2]).bool()}
+
+
+def cross(config: Any, given: Inputs) -> Inputs:
+    """One image a sample in two tiles, and who sees it."""
+    images = given["pixel_values"][:, None, None].repeat(1, 1, 2, 1, 1, 1)
+    batch, n = given["input_ids"].shape
+    return {
+        "pixel_values": images,
+        "aspect_ratio_ids": torch.full((batch, 1), 2),
+        "aspect_ratio_mask": torch.ones(batch, 1, 2, dtype=torch.long),
+        "cross_attention_mask": torch.ones(batch, n, 1, 2, dtype=torch.long),
+    }
+
+
+def boxes(config: Any, given: Inputs) -> Inputs:
+    """Boxes of words in a page of side 1."""
+    batch, n = given["input_ids"].shape
+    low = torch.linspace(0, 0.8, n).expand(batch, n)
+    return {"bbox": torch.stack([low, low, low + 0.1, low + 0.1], dim=-1)}
+
+
+def positions(config: Any, given: Inputs) -> Inputs:
+    """Which tokens stand for the image: the first four."""
+    places = torch.zeros_like(given["input_ids"])
+    places[:, :4] = 1
+    return {"image_embeds_position_mask": places}
+
+
+def questions(config: Any, given: Inputs) -> Inputs:
+    """The text once more, for the query transformer."""
+    ids = given["input_ids"].clone()
+    return {"qformer_input_ids": ids, "qformer_attention_mask": torch.ones_like(ids)}
+
+
+def frames(config: Any, given: Inputs) -> Inputs:
+    """Two frames on an axis of their own."""
+    return {"pixel_values": given["pixel_values"][:, None].repeat(1, 2, 1, 1, 1)}
+
+
+def finer(config: Any, given: Inputs) -> Inputs:
+    """The image once more, in the resolution of the second tower."""
+    side = _side(config.high_res_vision_config.image_size)
+    return {"high_res_pixel_values": noise(_batch(given), 3, side, side)}
+
+
+def types(config: Any, given: Inputs) -> Inputs:
+    """Which tokens are text."""
+    return {"mm_token_type_ids": torch.zeros_like(given["input_ids"])}
+
+
+def robot(config: Any, given: Inputs) -> Inputs:
+    """The state of a robot, and where its denoising starts."""
+    batch = _batch(given)
+    return {
+        "state": noise(batch, config.max_state_dim),
+        "noise": noise(batch, config.chunk_size, config.max_action_dim),
+        "timestep": torch.full((batch,), 0.5),
+        "pixel_values": given["pixel_values"][:, None],
+        "pixel_attention_mask": torch.ones(batch, 1).bool(),
+    }
+
+
+def strip(config: Any, given: Inputs) -> Inputs:
+    """All images as one strip of patches, with their grids."""
+    batch, size = _batch(given), _side(_part(config).patch_size)
+    return {
+        "pixel_values": noise(1, 3, size, batch * 16 * size),
+        "target_sizes": torch.tensor([[4, 4]] * batch, dtype=torch.int32),
+    }
+
+
+def pooled(config: Any, given: Inputs) -> Inputs:
+    """One crop an image, whose patches are pooled four to a token."""
+    batch, size = _batch(given), _side(_part(config).patch_size)
+    return {
+        "pixel_values": noise(batch, 16, 3 * size**2),
+        "image_token_pooling": torch.arange(batch * 16).view(batch * 4, 4),
+        "image_grids": torch.tensor([[2, 2, 0, 0]] * batch),
+        "image_num_crops": torch.ones(batch, dtype=torch.long),
+    }
+
+
+def merged(config: Any, given: Inputs) -> Inputs:
+    """2 x 2 squares an image, each of 2 x 2 patches, with colours last."""
+    batch, size = _batch(given), 2 * _side(_part(config).patch_size)
+    return {
+        "pixel_values": noise(batch * 4, size, size, 3),
+        "image_grid_thw": torch.tensor([[1, 2, 2]] * batch),
+    }
+
+
+RULES: dict[str, Make] = {
+    "image_grid_thw": grid,
+    "image_sizes": sizes,
+    "spatial_shapes": rows,
+    "image_position_ids": rows,
+    "target_sizes": strip,
+    "image_token_pooling": pooled,
+    "flattened_patches": flattened,
+    "high_res_pixel_values": finer,
+    "qformer_input_ids": questions,
+    "image_embeds_position_mask": positions,
+    "mm_token_type_ids": types,
+}
+"""argument -> what makes it, and what goes with it."""
+
+INPUTS: dict[str, Make] = {
+    **dict.fromkeys(
+        ("idefics", "idefics2", "idefics3", "smolvlm", "modernvbert", "ultravbert"), several
+    ),
+    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision"), tiles),
+    **dict.fromkeys(("kimi_k25", "paddleocr_vl"), squares),
+    "granite_docling": marked_tiles,
+    "fuyu": rows,
+    "inkling2": merged,
+    "instructblipvideo": frames,
+    "mllama": cross,
+    "pi0": robot,
+    "udop": boxes,
+}
+"""model type -> what its inputs need beyond the rules."""
+
+
+class _Asked(Exception):
+    """The number of rows of features, in all samples."""
+
+
+class _Probe(TorchFunctionMode):
+    """Stops where features are put into their places and tells how many there are."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.masked_scatter:
+            into, _, source = args
+            raise _Asked(source.numel() // into.shape[-1])
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _unchecked() -> Any:
+    name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def asked(model: nn.Module, given: dict[str, Tensor]) -> int:
+    """How many places a sample must have for its features, as the model's own forward says."""
+    try:
+        with torch.no_grad(), _unchecked(), _Probe():
+            model(**given)
+    except _Asked as e:
+        return int(e.args[0]) // given["input_ids"].shape[0]
+    return 0
+
+
+def _placed(model: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    ids = given.get("input_ids")
+    if ids is None:
+        return given
+    kind = next((k for k in PLACES if any(_names_of(k, name) for name in given)), "image")
+    n = asked(model, _with_places(given, kind, 4))
+    return _with_places(given, kind, n) if n else given
+
+
+def _names_of(kind: str, name: str) -> bool:
+    words = {"image": ("pixel_values", "patches"), "audio": ("input_features",)}
+    return name in words.get(kind, ())
+
+
+def _with_places(given: dict[str, Tensor], kind: str, n: int) -> dict[str, Tensor]:
+    ids = given["input_ids"]
+    batch = ids.shape[0]
+    rows = torch.full((batch, n), PLACES[kind], dtype=ids.dtype)
+    ids = torch.cat([ids[:, :2], rows, ids[:, 2:]], dim=1)
+    found = {**given, "input_ids": ids}
+    if "attention_mask" in given:
+        found["attention_mask"] = torch.ones_like(ids)
+    for name in ("token_type_ids", "mm_token_type_ids"):
+        if name in given:
+            found[name] = (ids == PLACES[kind]).long()
+    return found
