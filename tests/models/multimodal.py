@@ -41,7 +41,9 @@ def fields(config: PretrainedConfig, values: dict[str, Any], given: dict[str, An
     other = 89
     for name, value in values.items():
         stem = next((name.removesuffix(end) for end in ENDS if name.endswith(end)), None)
-        if stem is None or stem in PLAIN or not isinstance(value, int):
+        if stem is None or stem in PLAIN:
+            continue
+        if not isinstance(value, int) and stem not in PLACES:
             continue
         found[name] = PLACES.get(stem, other)
         other -= stem not in PLACES
@@ -53,12 +55,12 @@ def fields(config: PretrainedConfig, values: dict[str, Any], given: dict[str, An
 
 def _sections(text: PretrainedConfig, given: dict[str, Any]) -> dict[str, Any]:
     rope = getattr(text, "rope_parameters", None)
-    if not isinstance(rope, dict):
+    if not isinstance(rope, dict) or not rope:
         return {}
     width = given.get("text_config", {}).get("head_dim", 8)
     half = int(width * rope.get("partial_rotary_factor", 1.0)) // 2
     part = half // 3
-    return {"rope_parameters": {**rope, "mrope_section": [half - 2 * part, part, part]}}
+    return {"rope_parameters": {**rope, "mrope_section": [part, part, half - 2 * part]}}
 
 
 Inputs = dict[str, Tensor]
@@ -105,7 +107,7 @@ def _batch(given: Inputs) -> int:
 def grid(config: Any, given: Inputs) -> Inputs:
     """Images cut into 4 x 4 patches, one row each, with the grid that says so."""
     part, batch = _part(config), _batch(given)
-    size = _side(_first(part, "patch_size"))
+    size = _side(part.patch_size)
     width = _first(part, "in_channels in_chans num_channels", 3) * size**2
     width *= _first(part, "temporal_patch_size patch_temporal", 1)
     return {
@@ -123,7 +125,7 @@ def squares(config: Any, given: Inputs) -> Inputs:
 
 def rows(config: Any, given: Inputs) -> Inputs:
     """4 x 4 patches of an image on an axis of their own, with their shape and places."""
-    batch, size = _batch(given), _side(_part(config).patch_size)
+    batch, size = _batch(given), _side(_first(_part(config), "model_patch_size patch_size"))
     places = torch.cartesian_prod(torch.arange(4), torch.arange(4))
     return {
         "pixel_values": noise(batch, 16, 3 * size**2),
@@ -144,6 +146,8 @@ def flattened(config: Any, given: Inputs) -> Inputs:
 
 def sizes(config: Any, given: Inputs) -> Inputs:
     """Height and width of each image."""
+    if config.model_type == "llava":  # asks for them where its tower is a Pixtral only
+        return {}
     images = given.get("pixel_values", noise(_batch(given), 3, SIDE, SIDE))
     return {"pixel_values": images, "image_sizes": torch.tensor([[SIDE, SIDE]] * len(images))}
 
@@ -250,6 +254,24 @@ def pooled(config: Any, given: Inputs) -> Inputs:
     }
 
 
+def flat(config: Any, given: Inputs) -> Inputs:
+    """4 x 4 patches, one row each, and the two sides of the grid."""
+    found = grid(config, given)
+    return {"pixel_values": found["pixel_values"], "image_grid_hw": found["image_grid_thw"][:, 1:]}
+
+
+def folded(config: Any, given: Inputs) -> Inputs:
+    """Four patches an image, each two frames with colours last."""
+    part = _part(config)
+    size, frames = part.patch_size, part.temporal_patch_size
+    return {"pixel_values": noise(_batch(given) * 4, frames, size, size, 3)}
+
+
+def video(config: Any, given: Inputs) -> Inputs:
+    """Two frames a sample."""
+    return {"pixel_values_videos": noise(_batch(given), 2, 3, SIDE, SIDE)}
+
+
 def merged(config: Any, given: Inputs) -> Inputs:
     """2 x 2 squares an image, each of 2 x 2 patches, with colours last."""
     batch, size = _batch(given), 2 * _side(_part(config).patch_size)
@@ -265,6 +287,7 @@ RULES: dict[str, Make] = {
     "spatial_shapes": rows,
     "image_position_ids": rows,
     "target_sizes": strip,
+    "image_grid_hw": flat,
     "image_token_pooling": pooled,
     "flattened_patches": flattened,
     "high_res_pixel_values": finer,
@@ -283,6 +306,8 @@ INPUTS: dict[str, Make] = {
     "granite_docling": marked_tiles,
     "fuyu": rows,
     "inkling2": merged,
+    "inkling_mm_model": folded,
+    "videoprism": video,
     "instructblipvideo": frames,
     "mllama": cross,
     "pi0": robot,
@@ -328,29 +353,42 @@ def asked(model: nn.Module, given: dict[str, Tensor]) -> int:
     return 0
 
 
-def _placed(model: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
-    ids = given.get("input_ids")
-    if ids is None:
+def _placed(model: nn.Module, given: Inputs) -> Inputs:
+    config: Any = model.config
+    kind = next((k for k, names in CARRIERS.items() if names & set(given)), None)
+    if kind is None or "input_ids" not in given or not _has_place(config.to_dict(), kind):
         return given
-    kind = next((k for k in PLACES if any(_names_of(k, name) for name in given)), "image")
+    start = getattr(config, "vision_start_token_id", None)
+    if start is not None:
+        given["input_ids"][:, 1] = start
     n = asked(model, _with_places(given, kind, 4))
     return _with_places(given, kind, n) if n else given
 
 
-def _names_of(kind: str, name: str) -> bool:
-    words = {"image": ("pixel_values", "patches"), "audio": ("input_features",)}
-    return name in words.get(kind, ())
+CARRIERS = {"image": {"pixel_values", "pixel_values_videos"}, "audio": {"input_features"}}
+"""What stands for -> the inputs that hold it."""
 
 
-def _with_places(given: dict[str, Tensor], kind: str, n: int) -> dict[str, Tensor]:
+def _has_place(fields: Any, kind: str) -> bool:
+    if isinstance(fields, dict):
+        return any(_has_place(value, kind) for value in fields.values())
+    return not isinstance(fields, bool) and fields == PLACES[kind]
+
+
+def _with_places(given: Inputs, kind: str, n: int) -> Inputs:
+    """``n`` places after the second token, in everything that has one entry a token."""
     ids = given["input_ids"]
-    batch = ids.shape[0]
+    batch, before = ids.shape
     rows = torch.full((batch, n), PLACES[kind], dtype=ids.dtype)
     ids = torch.cat([ids[:, :2], rows, ids[:, 2:]], dim=1)
-    found = {**given, "input_ids": ids}
-    if "attention_mask" in given:
-        found["attention_mask"] = torch.ones_like(ids)
-    for name in ("token_type_ids", "mm_token_type_ids"):
-        if name in given:
-            found[name] = (ids == PLACES[kind]).long()
+    found = dict(given)
+    for name, value in given.items():
+        if value.shape[:2] == (batch, before) and name not in ("decoder_input_ids", *_ALL):
+            found[name] = torch.cat([value[:, :2], value[:, 1:2].repeat_interleave(n, 1), value[:, 2:]], 1)
+    found["input_ids"] = ids
+    if "mm_token_type_ids" in given:
+        found["mm_token_type_ids"] = (ids == PLACES[kind]).long()
     return found
+
+
+_ALL = set().union(*CARRIERS.values())

@@ -155,7 +155,8 @@ def build(model_type: str, task: str, attention: str = "sdpa") -> nn.Module:
         model = cls(config)
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
-        if parameter.dim() <= 1 and parameter.is_floating_point():
+        flat = parameter.dim() <= 1 or not parameter.any()
+        if flat and parameter.is_floating_point():
             noise = torch.randn(parameter.shape, generator=generator) * 0.1
             parameter.data += noise.to(parameter.dtype)
     return model.eval()
