@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from transformers import PretrainedConfig
 
 from tests.models.multimodal_special import SPECIAL as SPECIAL
 
-WIDTH, SIDE, PATCH = 32, 32, 8
+WIDTH, SIDE, FRAMES = 32, 32, 64
 
 PLACES = {"image": 90, "video": 91, "audio": 92}
 """What stands for -> the id that its places in the text have; ids of text stay below 80."""
@@ -39,6 +40,11 @@ def fields(config: PretrainedConfig, values: dict[str, Any], given: dict[str, An
     """Fields that follow from others: ids of special tokens, sections of a rotary embedding."""
     found: dict[str, Any] = {}
     other = 89
+    if (values.get("initializer_range") or 1) < 1e-3:  # 1e-10 leaves nothing to explain
+        found["initializer_range"] = 0.02
+    sound = given.get("audio_config", {})
+    if hasattr(getattr(config, "audio_config", None), "max_source_positions"):
+        found["audio_config"] = {**sound, "max_source_positions": FRAMES // 2}
     for name, value in values.items():
         stem = next((name.removesuffix(end) for end in ENDS if name.endswith(end)), None)
         if stem is None or stem in PLAIN:
@@ -71,13 +77,14 @@ def inputs(model: nn.Module, given: Inputs) -> Inputs:
     """The zoo's inputs with the images and the places for them that ``model`` asks for."""
     config: Any = model.config
     taken = inspect.signature(model.forward).parameters
-    makes = [make for name, make in RULES.items() if name in taken]
-    makes += [INPUTS[config.model_type]] if config.model_type in INPUTS else []
     given = dict(given)
+    makes = [make for name, make in RULES.items() if name in taken]
+    if config.model_type in INPUTS:
+        makes.append(INPUTS[config.model_type])
     if "decoder_input_ids" in taken and "input_ids" not in taken:
         given["decoder_input_ids"] = 3 + torch.arange(16).view(2, 8)
     for make in makes:
-        given.update({k: v for k, v in make(config, given).items() if k in taken})
+        given.update({k: v for k, v in make(config, given).items() if k in taken or make is canvas})
     return _placed(model, given)
 
 
@@ -272,6 +279,50 @@ def video(config: Any, given: Inputs) -> Inputs:
     return {"pixel_values_videos": noise(_batch(given), 2, 3, SIDE, SIDE)}
 
 
+def sounds(config: Any, given: Inputs) -> Inputs:
+    """A spectrogram a sample [batch, bins, frames], all of it heard, where there is no image."""
+    part = getattr(config, "audio_config", None)
+    bins = _first(part, "num_mel_bins feature_size input_size")
+    if bins is None or "pixel_values" in given:
+        return {}
+    batch, frames = _batch(given), 2 * _first(part, "n_window", FRAMES // 2)
+    heard = torch.ones(batch, frames, dtype=torch.long)
+    names = ("input_features_mask", "feature_attention_mask")
+    return {"input_features": noise(batch, bins, frames), **dict.fromkeys(names, heard)}
+
+
+def transcribed(config: Any, given: Inputs) -> Inputs:
+    """A spectrogram a sample with frames first."""
+    batch, bins = _batch(given), config.audio_config.asr_config.num_mel_bins
+    heard = torch.ones(batch, FRAMES, dtype=torch.long)
+    return {"input_features": noise(batch, FRAMES, bins), "input_features_mask": heard}
+
+
+def protein(config: Any, given: Inputs) -> Inputs:
+    """Eight residues a sample."""
+    ids = 4 + torch.arange(_batch(given) * 8).view(-1, 8)
+    return {"protein_input_ids": ids, "protein_attention_mask": torch.ones_like(ids)}
+
+
+def cropped(config: Any, given: Inputs) -> Inputs:
+    """The whole image and its one crop."""
+    batch = _batch(given)
+    return {
+        "image_pixel_values": noise(batch, 2, 3, SIDE, SIDE),
+        "image_sizes": torch.tensor([[SIDE, SIDE]] * batch),
+        "image_attention_mask": torch.ones(batch, 2, 4, 4, dtype=torch.long),
+    }
+
+
+def canvas(config: Any, given: Inputs) -> Inputs:
+    """An image as rows of patches, and the text to be made out of noise."""
+    found = rows(config, given)
+    start = given["input_ids"].flip(1).contiguous()
+    return {k: found[k] for k in ("pixel_values", "image_position_ids")} | {
+        "decoder_input_ids": start
+    }
+
+
 def merged(config: Any, given: Inputs) -> Inputs:
     """2 x 2 squares an image, each of 2 x 2 patches, with colours last."""
     batch, size = _batch(given), 2 * _side(_part(config).patch_size)
@@ -287,6 +338,8 @@ RULES: dict[str, Make] = {
     "spatial_shapes": rows,
     "image_position_ids": rows,
     "target_sizes": strip,
+    "input_features": sounds,
+    "protein_input_ids": protein,
     "image_grid_hw": flat,
     "image_token_pooling": pooled,
     "flattened_patches": flattened,
@@ -301,10 +354,13 @@ INPUTS: dict[str, Make] = {
     **dict.fromkeys(
         ("idefics", "idefics2", "idefics3", "smolvlm", "modernvbert", "ultravbert"), several
     ),
-    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision"), tiles),
+    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "granite4_vision"), tiles),
     **dict.fromkeys(("kimi_k25", "paddleocr_vl"), squares),
     "granite_docling": marked_tiles,
     "fuyu": rows,
+    "diffusion_gemma": canvas,
+    "nemo_speechlm": transcribed,
+    "phi4_multimodal": cropped,
     "inkling2": merged,
     "inkling_mm_model": folded,
     "videoprism": video,
@@ -350,6 +406,11 @@ def asked(model: nn.Module, given: dict[str, Tensor]) -> int:
             model(**given)
     except _Asked as e:
         return int(e.args[0]) // given["input_ids"].shape[0]
+    except ValueError as e:
+        said = re.search(r"features:? (\d+)", str(e))
+        if said is None:
+            raise
+        return int(said[1]) // given["input_ids"].shape[0]
     return 0
 
 
@@ -361,11 +422,17 @@ def _placed(model: nn.Module, given: Inputs) -> Inputs:
     start = getattr(config, "vision_start_token_id", None)
     if start is not None:
         given["input_ids"][:, 1] = start
-    n = asked(model, _with_places(given, kind, 4))
+    n = PLACED.get(config.model_type) or asked(model, _with_places(given, kind, 4))
     return _with_places(given, kind, n) if n else given
 
 
-CARRIERS = {"image": {"pixel_values", "pixel_values_videos"}, "audio": {"input_features"}}
+PLACED = {"pi0": 16, "phi4_multimodal": 13, "musicflamingo": 16, "granite4_vision": 10}
+"""model type -> places of those that do not say how many they ask for."""
+
+CARRIERS = {
+    "image": {"pixel_values", "pixel_values_videos", "image_pixel_values"},
+    "audio": {"input_features"},
+}
 """What stands for -> the inputs that hold it."""
 
 

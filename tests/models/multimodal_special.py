@@ -65,6 +65,7 @@ _VQ: dict[str, Any] = {
     "latent_channels": 8,
     "resolution": 32,
 }
+_SQUARED = {"intermediate_size": 128}
 _LETTERS = "ABCDEFGH"
 
 SPECIAL: dict[str, dict[str, Any]] = {
@@ -88,7 +89,12 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "dots3_note": {
         "text_config": {"index_topk": 4, "index_head_dim": 8, "index_n_heads": 2},
-        "vision_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
+        "vision_config": {**_MOE, "adapter_in_dim": 32, "adapter_out_dim": 32},
+        "audio_config": {
+            "adapter_input_size": 32,
+            "adapter_out_dim": 32,
+            "downsample_hidden_size": 8,
+        },
     },
     "emu3": {
         "vq_config": {**_VQ, "codebook_size": 8, "attn_resolutions": [3]},
@@ -99,10 +105,10 @@ SPECIAL: dict[str, dict[str, Any]] = {
         },
     },
     "gemma4": {"text_config": _GEMMA4_TEXT, "vision_config": _GEMMA4_VISION},
-    "gemma4_assistant": {"text_config": {**_GEMMA4_TEXT, "hidden_size_per_layer_input": 0}},
     "gemma4_unified": {
         "vision_config": {"model_type": "gemma4_unified_vision", **_UNIFIED_VISION}
     },
+    "glmasr": {"audio_config": _SQUARED},
     "glm5_next": {
         "text_config": {
             "qk_rope_head_dim": 0,
@@ -128,7 +134,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "hunyuan_vl": {"vision_config": {"temporal_patch_size": 1}},
     "inkling_mm_model": {"vision_config": {"num_hidden_layers": 2}},
     "instructblip": _QUERIES,
-    "instructblipvideo": _QUERIES,
+    "instructblipvideo": {**_QUERIES, "video_token_index": 90},
     "kimi_k25": {"projection_hidden_size": 32},
     "kosmos-2": {"latent_query_num": 4},
     "kosmos-2.5": {"latent_query_num": 4},
@@ -166,11 +172,25 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "audio_config": {"patch_sizes": [4, 2], "hidden_sizes": [16, 32], "depths": [1, 1]},
         "text_config": {"moe_hidden_size": 32},
     },
+    **dict.fromkeys(("musicgen", "musicgen_melody"), {"decoder": {"num_codebooks": 1}}),
+    "nemo_speechlm": {
+        "audio_config": {"diarization_config": {"head_config": {"audio_hidden_size": 32}}},
+    },
     "nemotron_h_omni": {
         "vision_config": {"video_temporal_patch_size": 2},
         "vision_hidden_size": 32,
         "projector_hidden_size": 32,
     },
+    "phi4_multimodal": {
+        "vision_config": {"crop_size": 32},
+        "audio_config": {
+            "num_blocks": 1,
+            "ext_pw_out_channel": 32,
+            "depthwise_separable_out_channel": 32,
+            "nemo_conv_channels": 8,
+        },
+    },
+    "pi0": {"chunk_size": 4},
     "pp_formulanet": {
         "vision_config": {
             **_SAM,
@@ -182,6 +202,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe_thinker": _OMNI,
+    "qwen3_asr": {"audio_config": {"downsample_hidden_size": 8}},
     "qwen4_exp": {"text_config": _INDEXER},
     "shieldgemma2": {"yes_token_index": 10, "no_token_index": 11},
     "step3p7": {"text_config": {"sliding_window": 4}},
@@ -195,6 +216,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
             "num_auxiliary_layers": 1,
         }
     },
+    "voxtral": {"audio_config": _SQUARED},
     "vipllava": {"vision_feature_layers": [-1, -2]},
     "vision-encoder-decoder": {"decoder": {"is_decoder": True, "add_cross_attention": True}},
 }
