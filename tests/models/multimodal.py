@@ -36,7 +36,9 @@ SIZES: dict[str, Any] = {
 """Sizes by field name, beside those of the zoo."""
 
 
-def fields(config: PretrainedConfig, values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def fields(
+    config: PretrainedConfig, values: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
     """Fields that follow from others: ids of special tokens, sections of a rotary embedding."""
     found: dict[str, Any] = {}
     other = 89
@@ -194,10 +196,8 @@ def cross(config: Any, given: Inputs) -> Inputs:
 
 
 def boxes(config: Any, given: Inputs) -> Inputs:
-    """Boxes of words in a page of side 1."""
-    batch, n = given["input_ids"].shape
-    low = torch.linspace(0, 0.8, n).expand(batch, n)
-    return {"bbox": torch.stack([low, low, low + 0.1, low + 0.1], dim=-1)}
+    """Every word fills its page, of side 1: whole numbers, as nothing is to be explained here."""
+    return {"bbox": torch.tensor([0, 0, 1, 1]).expand(*given["input_ids"].shape, 4)}
 
 
 def positions(config: Any, given: Inputs) -> Inputs:
@@ -354,7 +354,9 @@ INPUTS: dict[str, Make] = {
     **dict.fromkeys(
         ("idefics", "idefics2", "idefics3", "smolvlm", "modernvbert", "ultravbert"), several
     ),
-    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "granite4_vision"), tiles),
+    **dict.fromkeys(
+        ("llava_next", "llava_next_video", "llava_onevision", "granite4_vision"), tiles
+    ),
     **dict.fromkeys(("kimi_k25", "paddleocr_vl"), squares),
     "granite_docling": marked_tiles,
     "fuyu": rows,
@@ -451,7 +453,9 @@ def _with_places(given: Inputs, kind: str, n: int) -> Inputs:
     found = dict(given)
     for name, value in given.items():
         if value.shape[:2] == (batch, before) and name not in ("decoder_input_ids", *_ALL):
-            found[name] = torch.cat([value[:, :2], value[:, 1:2].repeat_interleave(n, 1), value[:, 2:]], 1)
+            found[name] = torch.cat(
+                [value[:, :2], value[:, 1:2].repeat_interleave(n, 1), value[:, 2:]], 1
+            )
     found["input_ids"] = ids
     if "mm_token_type_ids" in given:
         found["mm_token_type_ids"] = (ids == PLACES[kind]).long()

@@ -43,17 +43,38 @@ _UNIFIED_VISION: dict[str, Any] = {
 _SAM: dict[str, Any] = {"global_attn_indexes": [1], "output_channels": 32, "window_size": 2}
 _OCR_VISION = {"sam_config": {**_SAM, "downsample_channels": [16, 32]}}
 _MOE = {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2}
-_OMNI = {"vision_start_token_id": 85, "vision_end_token_id": 86, "audio_start_token_id": 87}
+_OMNI: dict[str, Any] = {
+    "vision_start_token_id": 85,
+    "vision_end_token_id": 86,
+    "audio_start_token_id": 87,
+    "audio_config": {"downsample_hidden_size": 8},
+}
+_NOTE_TEXT = {
+    "index_topk": 4,
+    "index_head_dim": 8,
+    "index_n_heads": 2,
+    "shared_experts_intermediate_size": 24,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_q_lora_rank": 16,
+    "swa_kv_lora_rank": 16,
+    "swa_head_dim": 16,
+    "swa_qk_nope_head_dim": 8,
+    "swa_v_head_dim": 8,
+}
+_LINEAR = {
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
 _INDEXER = {
+    **_LINEAR,
     "indexer_n_heads": 2,
     "indexer_kv_heads": 1,
     "indexer_head_dim": 8,
     "indexer_budget": 4,
     "indexer_compress_ratio": 2,
-    "linear_key_head_dim": 8,
-    "linear_value_head_dim": 8,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
     "hc_lowrank": 8,
 }
 _COMPASS_ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
@@ -88,7 +109,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "canvas_length": 8,
     },
     "dots3_note": {
-        "text_config": {"index_topk": 4, "index_head_dim": 8, "index_n_heads": 2},
+        "text_config": _NOTE_TEXT,
         "vision_config": {**_MOE, "adapter_in_dim": 32, "adapter_out_dim": 32},
         "audio_config": {
             "adapter_input_size": 32,
@@ -105,9 +126,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         },
     },
     "gemma4": {"text_config": _GEMMA4_TEXT, "vision_config": _GEMMA4_VISION},
-    "gemma4_unified": {
-        "vision_config": {"model_type": "gemma4_unified_vision", **_UNIFIED_VISION}
-    },
+    "gemma4_unified": {"vision_config": {"model_type": "gemma4_unified_vision", **_UNIFIED_VISION}},
     "glmasr": {"audio_config": _SQUARED},
     "glm5_next": {
         "text_config": {
@@ -149,7 +168,10 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "llava_next": _TILED,
     "llava_next_video": _TILED,
     "llava_onevision": _TILED,
-    **dict.fromkeys(("minicpm_ocr", "minicpmv4_6", "minicpmv4_7"), {"insert_layer_id": 0}),
+    **dict.fromkeys(
+        ("minicpm_ocr", "minicpmv4_6", "minicpmv4_7"),
+        {"insert_layer_id": 0, "text_config": _LINEAR},
+    ),
     "mistral4": {"head_dim": 16},
     "mllama": {
         "vision_config": {
@@ -203,6 +225,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe_thinker": _OMNI,
     "qwen3_asr": {"audio_config": {"downsample_hidden_size": 8}},
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), {"text_config": _LINEAR}),
     "qwen4_exp": {"text_config": _INDEXER},
     "shieldgemma2": {"yes_token_index": 10, "no_token_index": 11},
     "step3p7": {"text_config": {"sliding_window": 4}},
