@@ -68,6 +68,7 @@ _LINEAR = {
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
 }
+_MINICPM = {"insert_layer_id": 0, "text_config": _LINEAR}
 _INDEXER = {
     **_LINEAR,
     "indexer_n_heads": 2,
@@ -90,7 +91,20 @@ _SQUARED = {"intermediate_size": 128}
 _LETTERS = "ABCDEFGH"
 
 SPECIAL: dict[str, dict[str, Any]] = {
-    "align": {"projection_dim": 640},
+    "align": {
+        "projection_dim": 16,
+        "vision_config": {
+            "width_coefficient": 1.0,
+            "depth_coefficient": 1.0,
+            "kernel_sizes": [3, 3],
+            "in_channels": [32, 16],
+            "out_channels": [16, 16],
+            "strides": [1, 2],
+            "num_block_repeats": [1, 1],
+            "expand_ratios": [1, 2],
+            "hidden_dim": 16,
+        },
+    },
     "aria": {"projector_patch_to_query_dict": {16: 4}},
     "blip-2": {**_QUERIES, "qformer_config": {**_QFORMER, "use_qformer_text_input": True}},
     "chameleon": {
@@ -100,6 +114,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
             **{f"IMGIMG{letter}Z": 80 + i for i, letter in enumerate(_LETTERS)},
         },
     },
+    "cohere2_vision": {"alignment_intermediate_size": 64},
     "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": _COMPASS_ROPE}}},
     "deepseek_ocr2": {"vision_config": _OCR_VISION, "text_config": _MOE},
     "deepseek_vl_hybrid": {"high_res_vision_config": _SAM},
@@ -124,6 +139,15 @@ SPECIAL: dict[str, dict[str, Any]] = {
             "<|extra_200|>": 91,
             **{f"<|visual token {i:06d}|>": 80 + i for i in range(8)},
         },
+    },
+    "florence2": {
+        "vision_config": {
+            "embed_dim": [16, 16, 32, 32],
+            "num_heads": [2, 2, 2, 2],
+            "num_groups": [2, 2, 2, 2],
+            "depths": [1, 1, 1, 1],
+            "window_size": 2,
+        }
     },
     "gemma4": {"text_config": _GEMMA4_TEXT, "vision_config": _GEMMA4_VISION},
     "gemma4_unified": {"vision_config": {"model_type": "gemma4_unified_vision", **_UNIFIED_VISION}},
@@ -154,6 +178,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "inkling_mm_model": {"vision_config": {"num_hidden_layers": 2}},
     "instructblip": _QUERIES,
     "instructblipvideo": {**_QUERIES, "video_token_index": 90},
+    "janus": {
+        "vq_config": {"base_channels": 32, "channel_multiplier": [1, 1], "latent_channels": 32}
+    },
     "kimi_k25": {"projection_hidden_size": 32},
     "kosmos-2": {"latent_query_num": 4},
     "kosmos-2.5": {"latent_query_num": 4},
@@ -168,10 +195,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "llava_next": _TILED,
     "llava_next_video": _TILED,
     "llava_onevision": _TILED,
-    **dict.fromkeys(
-        ("minicpm_ocr", "minicpmv4_6", "minicpmv4_7"),
-        {"insert_layer_id": 0, "text_config": _LINEAR},
-    ),
+    "minicpm_ocr": _MINICPM,
+    "minicpmv4_6": _MINICPM,
+    "minicpmv4_7": _MINICPM,
     "mistral4": {"head_dim": 16},
     "mllama": {
         "vision_config": {
@@ -194,7 +220,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "audio_config": {"patch_sizes": [4, 2], "hidden_sizes": [16, 32], "depths": [1, 1]},
         "text_config": {"moe_hidden_size": 32},
     },
-    **dict.fromkeys(("musicgen", "musicgen_melody"), {"decoder": {"num_codebooks": 1}}),
+    "musicgen": {"decoder": {"num_codebooks": 1}},
+    "musicgen_melody": {"decoder": {"num_codebooks": 1}},
     "nemo_speechlm": {
         "audio_config": {"diarization_config": {"head_config": {"audio_hidden_size": 32}}},
     },
@@ -225,7 +252,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "qwen2_5_omni_thinker": _OMNI,
     "qwen3_omni_moe_thinker": _OMNI,
     "qwen3_asr": {"audio_config": {"downsample_hidden_size": 8}},
-    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), {"text_config": _LINEAR}),
+    "qwen3_5": {"text_config": _LINEAR},
+    "qwen3_5_moe": {"text_config": _LINEAR},
     "qwen4_exp": {"text_config": _INDEXER},
     "shieldgemma2": {"yes_token_index": 10, "no_token_index": 11},
     "step3p7": {"text_config": {"sliding_window": 4}},
