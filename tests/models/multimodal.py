@@ -44,6 +44,8 @@ def fields(
     found = _special_tokens(values)
     if (values.get("initializer_range") or 1) < 1e-3:  # 1e-10 leaves nothing to explain
         found["initializer_range"] = 0.02
+    if "spatial_merge_size" in values and "window_size" in values:
+        found["window_size"] = 16  # in pixels: one square of merged patches
     if hasattr(getattr(config, "audio_config", None), "max_source_positions"):
         found["audio_config"] = {**given["audio_config"], "max_source_positions": FRAMES // 2}
     text = getattr(config, "text_config", None)

@@ -288,6 +288,7 @@ INPUTS: dict[str, Make] = {
     **dict.fromkeys(("kimi_k25", "paddleocr_vl"), squares),
     "granite_docling": marked_tiles,
     "fuyu": rows,
+    "neomme": grid,
     "diffusion_gemma": canvas,
     "nemo_speechlm": transcribed,
     "phi4_multimodal": cropped,

@@ -225,6 +225,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "nemo_speechlm": {
         "audio_config": {"diarization_config": {"head_config": {"audio_hidden_size": 32}}},
     },
+    "neomme": {"head_dim": 16},
     "nemotron_h_omni": {
         "vision_config": {"video_temporal_patch_size": 2},
         "vision_hidden_size": 32,
