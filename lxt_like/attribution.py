@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
-from .errors import InputError, NumericalError, UnruledError
+from .errors import InputError, ModelError, NumericalError, UnruledError
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
@@ -179,13 +179,13 @@ class _Run:
             score = resolved.score
             self._check_score(score)
             patch.check([score])
-            self._backward(score)
+            totals = self._backward(score)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         book = None
         if self.measure is not None:
-            total = self.inputs.total(relevance, len(score))
-            book = make_ledger(self.measure, score, total, resolved.entries)
+            extra = [*resolved.entries.items(), *self.inputs.entries(len(score)).items()]
+            book = make_ledger(self.measure, score, totals, extra)
         return Attribution(
             relevance,
             score.detach(),
@@ -236,14 +236,35 @@ class _Run:
             self.inputs.check_finite()
             raise NumericalError(_diagnose(self.model, what))
 
-    def _backward(self, score: Tensor) -> None:
+    def _backward(self, score: Tensor) -> Tensor:
+        """The backwards; the inputs' total relevance for each sample's score, [batch] in float64.
+
+        Totals come one by one because a sample's score may depend on others' inputs.
+        """
+        try:
+            return self._backwards(score)
+        except RuntimeError as e:
+            if "modified by an inplace operation" not in str(e):
+                raise
+            raise ModelError(
+                f"{type(self.model).__name__} overwrites a value that its backward needs, so it "
+                "has no gradient, patched or not; where it does that to fill a cache, give "
+                f"use_cache=False ({e})"
+            ) from e
+
+    def _backwards(self, score: Tensor) -> Tensor:
+        totals = torch.zeros(len(score), dtype=torch.float64)
         if self.measure is None:
             score.sum().backward()
-        else:
-            # one backward per sample: only so is every operation's share known sample by sample
-            for i in range(len(score)):
-                self.measure.sample = i
-                score[i].backward(retain_graph=i + 1 < len(score))
+            return totals
+        before = 0.0
+        # one backward per sample: only so is every operation's share known sample by sample
+        for i in range(len(score)):
+            self.measure.sample = i
+            score[i].backward(retain_graph=i + 1 < len(score))
+            now = self.inputs.total()
+            totals[i], before = now - before, now
+        return totals
 
 
 def _without_graph(output: Any) -> Any:

@@ -8,7 +8,7 @@ Entries are declared by the rules in closed form, never filled with a difference
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,9 +68,9 @@ class Ledger:
 
 
 def make_ledger(
-    measure: Measure, score: Tensor, inputs: Tensor, extra: Mapping[str, Tensor]
+    measure: Measure, score: Tensor, inputs: Tensor, extra: Iterable[tuple[str, Tensor]]
 ) -> Ledger:
-    """Sum up the records of ``measure``; ``extra`` holds entries declared by the target."""
+    """Sum up the records of ``measure``; ``extra``: entries of the target and the inputs."""
     n = len(score)
     entries: dict[str, Tensor] = {}
     unruled = torch.zeros(n, dtype=torch.float64)
@@ -81,7 +81,7 @@ def make_ledger(
                 into[sample] += amount
         for sample in range(n):
             unruled[sample] += abs(record.residual(sample))
-    for cause, values in extra.items():
+    for cause, values in extra:
         zero = torch.zeros(n, dtype=torch.float64)
         entries[cause] = entries.get(cause, zero) + values.detach().double().cpu()
     entries = {cause: v for cause, v in entries.items() if bool((v != 0).any())}

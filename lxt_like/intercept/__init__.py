@@ -1,6 +1,7 @@
 """Interception: every torch function a patched model calls meets the rules here."""
 
 from . import handlers as _handlers
+from .functions import handles_function, install_functions, opened, remove_functions
 from .mode import active, interceptor
 from .registry import ENTRIES, handles, in_place, register
 from .session import Session, Step, types_of
@@ -13,8 +14,12 @@ __all__ = [
     "Step",
     "active",
     "handles",
+    "handles_function",
     "in_place",
+    "install_functions",
     "interceptor",
+    "opened",
     "register",
+    "remove_functions",
     "types_of",
 ]

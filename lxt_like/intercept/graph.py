@@ -42,7 +42,8 @@ LINEAR = frozenset(
     Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode
+    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Norm LinalgVectorNorm
+    Std
     """.split()
 )
 

@@ -145,7 +145,10 @@ class Measure:
         pending, self._pending = self._pending, []
         record, self.rule = self._record, ("", "")
         try:
-            tap = partial(self._tap, record, kind in causes.ADDITIVE)
+            # what has no fraction is added as a number, not as an index or a mask
+            kinds = [t.dtype for t in flat((*args, *kwargs.values())) if t.is_floating_point()]
+            wide = kinds[0] if kinds and kind == "add" else None
+            tap = partial(self._tap, record, kind in causes.ADDITIVE, wide)
             out = run(_map(tap, args), _map(tap, kwargs))
             if self.rule[0]:
                 record.kind, record.rule = self.rule
@@ -169,7 +172,7 @@ class Measure:
             self._record, self._pending = outer, pending
         return self.seen(out, ())
 
-    def _tap(self, record: Record, additive: bool, t: Any) -> Any:
+    def _tap(self, record: Record, additive: bool, wide: torch.dtype | None, t: Any) -> Any:
         if not isinstance(t, Tensor):
             return t
         if t.requires_grad and not is_weight(t):
@@ -181,6 +184,9 @@ class Measure:
             carry_all(t, v)
             self._tap_twin(record, t, v)
             return v
+        if wide is not None and not (t.is_floating_point() or t.is_complex()):
+            cause, t = causes.cause_of(t, self.names), t.to(wide)
+            causes.put_cause(t, cause)
         if additive and (t.is_floating_point() or t.is_complex()):
             leaf = t.detach().requires_grad_()
             cause = causes.cause_of(t, self.names)

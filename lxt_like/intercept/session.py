@@ -44,7 +44,8 @@ class Step:
 class Session:
     """The state shared by the handlers while a patched model runs.
 
-    ``trainable``: parameters require grad, so what is computed from them does, too.
+    ``trainable``: parameters require grad, so what is computed from them does, too;
+    ``froze``: they did, until this patch switched it off.
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
@@ -57,6 +58,7 @@ class Session:
     composite: Composite
     strict: bool = True
     trainable: bool = False
+    froze: bool = False
     counting: bool = False
     fuse: bool = False
     noting: bool = True

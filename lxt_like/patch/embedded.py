@@ -15,7 +15,8 @@ class Layout:
 
     Attributes:
         transposed: [tokens, batch] instead of [batch, tokens].
-        start, length: the given tokens among all that were embedded; None: they are all.
+        start: the first of the given tokens among all that were embedded.
+        length: how many they are; None: they are all.
     """
 
     transposed: bool = False
@@ -26,14 +27,6 @@ class Layout:
         """The embeddings of the given tokens: [batch, tokens, ...], or as they are."""
         x = embedded.transpose(0, 1) if self.transposed else embedded
         return (x if self.length is None else x.narrow(1, self.start, self.length)).contiguous()
-
-    def put(self, leaf: Tensor, embedded: Tensor) -> Tensor:
-        """``embedded`` with ``leaf`` in the place of the given tokens."""
-        x = leaf
-        if self.length is not None:
-            rest = embedded.detach()
-            x = torch.cat([rest[:, : self.start], leaf, rest[:, self.start + self.length :]], 1)
-        return x.transpose(0, 1) if self.transposed else x
 
 
 def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
@@ -60,8 +53,12 @@ def input_embeddings(model: nn.Module) -> list[nn.Module]:
         owner = _called(model, part)
         if owner is not None and all(owner is not o for o in owners):
             owners.append(owner)
-    found = [_called(owner, "get_input_embeddings") for owner in owners]
-    return [m for i, m in enumerate(found) if m is not None and all(m is not f for f in found[:i])]
+    found = [
+        _called(owner, "get_input_embeddings") or getattr(owner, "embed_tokens", None)
+        for owner in owners
+    ]
+    known = [m for m in found if isinstance(m, nn.Module)]
+    return [m for i, m in enumerate(known) if all(m is not f for f in known[:i])]
 
 
 def _called(owner: Any, name: str) -> nn.Module | None:

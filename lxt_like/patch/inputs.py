@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
 from ..intercept.tags import put_twin
-from ..numerics import inner, is_finite, upcast
+from ..numerics import is_finite, upcast
 from .embedded import Layout, input_embeddings, layout_of
 from .hub import load_model
 
@@ -41,8 +41,11 @@ def module_of(model: Any) -> nn.Module:
 class _Explained:
     """One explained tensor: the leaf whose gradient is wanted."""
 
-    def __init__(self, leaf: Tensor, shape: torch.Size, tokens: bool) -> None:
+    def __init__(
+        self, leaf: Tensor, shape: torch.Size, tokens: bool, layout: Layout | None = None
+    ) -> None:
         self.leaf, self.shape, self.tokens = leaf, shape, tokens
+        self.layout = layout or Layout()
         # takes no memory; gets one when a rule hands relevance straight to the input
         kind = upcast(leaf.detach()[:0]).dtype
         self.twin = torch.zeros((), dtype=kind, device=leaf.device).expand(leaf.shape)
@@ -50,14 +53,26 @@ class _Explained:
 
     def gradient(self) -> Tensor:
         """The modified gradient."""
+        return self.layout.take(self._gradient())
+
+    def _gradient(self) -> Tensor:
         return torch.zeros_like(self.leaf) if self.leaf.grad is None else self.leaf.grad
 
     def relevance(self) -> Tensor:
         """In the input's shape, or one number a token."""
-        value = upcast(self.leaf.detach()) * upcast(self.gradient())
+        value = upcast(self.leaf.detach()) * upcast(self._gradient())
         if self.twin.grad is not None:
             value = value + self.twin.grad
-        return value.reshape(*self.shape, -1).sum(-1) if self.tokens else value
+        if not self.tokens:
+            return value
+        return self.layout.take(value).reshape(*self.shape, -1).sum(-1)
+
+    def added(self) -> Tensor | None:
+        """[batch]: the relevance of tokens that the model itself put beside the given ones."""
+        if self.layout.length is None:
+            return None
+        rest = self.leaf.detach().double() * self._gradient().double()
+        return rest.flatten(1).sum(1) - self.layout.take(rest).flatten(1).sum(1)
 
 
 class Inputs:
@@ -156,12 +171,12 @@ class Inputs:
         if found is None:
             return out
         name, layout = found
-        leaf = layout.take(out.detach()).requires_grad_()
+        leaf = out.detach().requires_grad_()
         if keep:
-            made = _Explained(leaf, self._ids[name].shape, tokens=True)
+            made = _Explained(leaf, self._ids[name].shape, tokens=True, layout=layout)
             self._found.setdefault(name, []).append(made)
             self._tables.setdefault(name, getattr(module, "weight", None))
-        return layout.put(leaf.clone(), out)  # the model may write into it
+        return leaf.clone()  # the model may write into it
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -223,16 +238,16 @@ class Inputs:
         }
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
-    def total(self, relevance: Any, batch: int) -> Tensor:
-        """The total of :meth:`relevance` per sample, [batch] in float64."""
-        parts = relevance if isinstance(relevance, dict) else {"": relevance}
-        total = torch.zeros(batch, dtype=torch.float64)
-        for part in parts.values():
-            if part.shape[0] == batch:
-                total += part.detach().double().reshape(batch, -1).sum(-1).cpu()
-            else:
-                total += inner(part, torch.ones_like(part)) / batch
-        return total
+    def entries(self, batch: int) -> dict[str, Tensor]:
+        """What tokens that the model added keep, per sample: an entry of the ledger."""
+        added = [a for found in self._found.values() for e in found if (a := e.added()) is not None]
+        return {"constant": torch.stack(added).sum(0)} if added else {}
+
+    def total(self) -> float:
+        """The sum of all relevance so far, in float64."""
+        return sum(
+            float(e.relevance().detach().double().sum()) for es in self._found.values() for e in es
+        )
 
     def check_finite(self) -> None:
         """Raise if what was given to be explained holds NaN or infinity: the cause of others."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import PatchError
-from ..intercept import types_of
+from ..intercept import install_functions, remove_functions, types_of
 
 if TYPE_CHECKING:
     from .patch import Patch
@@ -128,6 +128,7 @@ def install(modules: Modules, patch: Patch, freeze: bool) -> None:
     """Put ``patch`` on every module; all or nothing.  The caller holds LOCK."""
     _holding[patch] = frozenset(id(module) for _, module in modules)
     try:
+        install_functions()
         for path, module, attribute, cls in _wanted(modules, patch):
             key = (id(module), attribute)
             scoped = _attributes.get(key)
@@ -158,6 +159,8 @@ def parameters_of(modules: Modules) -> list[nn.Parameter]:
 def uninstall(patch: Patch) -> None:
     """Take ``patch`` off wherever it is.  The caller holds LOCK."""
     _holding.pop(patch, None)
+    if not _holding:
+        remove_functions()
     for key, scoped in list(_attributes.items()):
         scoped.patches = [p for p in scoped.patches if p[0] is not patch]
         if not scoped.patches:

@@ -88,8 +88,9 @@ class Patch:
                     "this model is patched by another thread and was not restored within "
                     f"{timeout:g} s; restore it there first"
                 )
-            install(modules, self, freeze)
             self._parameters = parameters_of(modules)
+            self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
+            install(modules, self, freeze)
             self.active = True
         return self
 

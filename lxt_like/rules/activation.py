@@ -165,7 +165,11 @@ class Identity(Rule):
         """``function(x)`` under this rule."""
         out: Tensor = _Identity.apply(x, function, shape.factor(function), shape.early)
         if book is not None and shape.offset:
-            book.declare(out, partial(_offset_share, shape.offset))
+            offset: float | Tensor = shape.offset
+            if not (finite := torch.isfinite(x.detach())).all():
+                # nothing passes a masked input: f(x) g stays here
+                offset = torch.where(finite, shape.offset, out.detach())
+            book.declare(out, partial(_offset_share, offset))
         return out
 
 

@@ -89,13 +89,10 @@ class ValueOnly(Rule):
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)`` with q, k and the mask held constant."""
+        if mask is not None and mask.requires_grad:
+            mask = scaled(mask, 0.0)  # torch chooses its kernel by whether the mask is active
         # a node of its own: where the same tensor is key and value, the key's share stays out
-        return op(
-            q.detach(),
-            k.detach(),
-            consumer(v) if v.requires_grad else v,
-            None if mask is None else mask.detach(),
-        )
+        return op(q.detach(), k.detach(), consumer(v) if v.requires_grad else v, mask)
 
 
 def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:

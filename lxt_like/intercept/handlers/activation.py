@@ -13,11 +13,12 @@ from ...rules.activation import SHAPES, Activation, Identity, Shape, clamp_shape
 from ...rules.rectifier import Rectifier
 from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
-from ..tags import Tag, put, put_activation, replace
+from ..tags import Tag, put, put_activation, replace, tag
 from .common import argument, is_active
 from .product import multiply
 
-_GATES = frozenset({"sigmoid", "hardsigmoid"})
+_GATES = frozenset({"sigmoid", "hardsigmoid", "exp"})
+"""Positive factors: what they multiply is the signal (gates, decays, unnormalised weights)."""
 _ODD = frozenset({"tanh", "erf"})
 
 _NAMES = [n for n in SHAPES if n not in ("quick_gelu", "relu")]
@@ -100,6 +101,12 @@ def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         bounds = [-1.0 if bounds[0] is None else bounds[0], 1.0 if bounds[1] is None else bounds[1]]
     low = None if names == ("max",) else bounds[0]
     high = None if names == ("min",) else bounds[-1]
+    found = tag(args[0])
+    if found is not None and found.role == "scale":  # a bounded norm's scale is a scale
+        out = func(*args, **kwargs)
+        put(out, Tag("scale"))
+        session.note(out, func)
+        return out
     if session.rectifying and low == 0 and high is None:
         return _rectified(session, func, args[:1], {})
     return _ruled(session, func, args, kwargs, clamp_shape(low, high), "activation")

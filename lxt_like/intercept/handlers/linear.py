@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, LinearMap
@@ -29,6 +30,20 @@ def _call(
     return out
 
 
+def _folded(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear as torch runs it for a weight that requires grad: bit-equal to the model's own.
+
+    For a slice of a tensor torch folds all but the last dimension only if the weight is to have a
+    gradient, and a patch has switched that off.
+    """
+    out = torch.mm(x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], -1)
+    return out if bias is None else out.add_(bias)
+
+
+def _unfolds(x: Tensor, weight: Tensor) -> bool:
+    return x.dim() > 2 and isinstance(weight, nn.Parameter) and not x.is_contiguous()
+
+
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
@@ -37,11 +52,14 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if not is_active(x):
         return func(*args, **kwargs)
     kind = ENTRIES[func].kind
-    rule = session.rule(kind, func)
+    asked = func
+    if session.froze and kind == "linear" and _unfolds(x, weight):
+        func = _folded
+    rule = session.rule(kind, asked)
     if is_plain(session, rule):
         out = func(*args, **kwargs)
     else:
-        name = ENTRIES[func].name
+        name = ENTRIES[asked].name
         names = _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         bias = given.pop("bias", None)
@@ -51,9 +69,9 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             batched = x.dim() == weight.dim()
             made = Convolution(weight, **given, transposed=name in _TRANSPOSED, batched=batched)
         call = partial(_call, func, args, kwargs, not args)
-        out = ruled(session, rule, func, call, made, x, weight, bias)
+        out = ruled(session, rule, asked, call, made, x, weight, bias)
     if is_active(weight) or isinstance(rule, Gradient):
-        session.claim(out, func, args)
+        session.claim(out, asked, args)
     return out
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...rules.base import Gradient, scale_incoming
 from ...rules.bilinear import Uniform
 from ..graph import claim_node
-from ..registry import Func, handles, in_place
+from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
 from .common import is_active
@@ -112,11 +112,11 @@ def _inverse(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     return out
 
 
-@handles("power", "pow", "__pow__", "square", "float_power")
+@handles("power", "pow", "__pow__", "square", "float_power", "sqrt")
 def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x^n: a product of n equal factors; each takes its n-th part, so x^n / x is the ratio."""
     x = args[0]
-    exponent = 2 if len(args) < 2 else args[1]
+    exponent = args[1] if len(args) > 1 else 0.5 if ENTRIES[func].name == "sqrt" else 2
     if isinstance(exponent, Tensor) and exponent.numel() == 1 and not exponent.requires_grad:
         exponent = exponent.item()
     if not is_active(x) or is_weight(x) or isinstance(exponent, Tensor):
@@ -135,6 +135,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         out = func(*args, **kwargs)
     else:
         out = scale_incoming(func(*args, **kwargs), 1.0 / exponent)
+    carry(x, out)  # a power of a gate is a gate
     claim_node(out)
     return out
 
@@ -143,3 +144,4 @@ in_place("mul", "mul_", "multiply_", "__imul__")
 in_place("div", "div_", "divide_", "true_divide_", "__itruediv__", "__idiv__")
 in_place("pow", "pow_", "__ipow__")
 in_place("square", "square_")
+in_place("sqrt", "sqrt_")
