@@ -81,6 +81,10 @@ def _sections(text: PretrainedConfig, given: dict[str, Any]) -> dict[str, Any]:
     return {"rope_parameters": {**rope, "mrope_section": [part, part, half - 2 * part]}}
 
 
+NO_TEXT = {"pp_formulanet"}
+"""Model types whose forward takes ``input_ids`` but reads none beside ``decoder_input_ids``."""
+
+
 def inputs(model: nn.Module, given: Inputs) -> Inputs:
     """The zoo's inputs with the images and the places for them that ``model`` asks for."""
     config: Any = model.config
@@ -91,6 +95,8 @@ def inputs(model: nn.Module, given: Inputs) -> Inputs:
         makes.append(INPUTS[config.model_type])
     if "decoder_input_ids" in taken and "input_ids" not in taken:
         given["decoder_input_ids"] = 3 + torch.arange(16).view(2, 8)
+    if config.model_type in NO_TEXT:
+        given = {k: v for k, v in given.items() if k not in ("input_ids", "attention_mask")}
     for make in makes:
         given.update({k: v for k, v in make(config, given).items() if k in taken or make is canvas})
     return _placed(model, given)
