@@ -74,7 +74,13 @@ def first_logits(output: Any) -> Tensor:
     """A tensor of scores [batch, ...] of any output."""
     if isinstance(output, Tensor):
         return output
-    for name in ("logits", "start_logits", "logits_per_image", "last_hidden_state"):
+    for name in (
+        "logits",
+        "start_logits",
+        "logits_per_image",
+        "logits_per_video",
+        "last_hidden_state",
+    ):
         found = output.get(name) if hasattr(output, "get") else None
         if isinstance(found, Tensor):
             return found

@@ -119,7 +119,7 @@ def consumer(t: Tensor) -> Tensor:
 
     A hook on the tensor itself would act on all its consumers.
     """
-    v = t.view_as(t)
+    v = t[...]  # keeps every stride, by which kernels are chosen; view_as does not
     if v.grad_fn is None:
         raise RuntimeError(
             "lxt_like: this operation runs where autograd keeps no graph (torch.func / vmap); "

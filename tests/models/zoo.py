@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.models.auto import modeling_auto as auto
 
-from tests.models.special import INPUTS, KEEP, SPECIAL
+from tests.models import multimodal, special
+from tests.models.special import INPUTS, KEEP
 
 TASKS: dict[str, Mapping[str, Any]] = {
     "sequence-classification": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
@@ -68,6 +69,7 @@ SIZES: dict[str, Any] = {
     **_names("rotary_dim", 4),
     **_names("input_size", 32),
     **_names("window_size", 2),
+    **multimodal.SIZES,
 }
 
 UNSET = {"head_dim", "vocab_size", "num_key_value_heads"}
@@ -79,6 +81,9 @@ LISTS: dict[str, Callable[[int], int]] = {
     **_names("num_heads num_attention_heads", lambda i: 2 << i),
 }
 """What holds one size per stage."""
+
+SPECIAL: dict[str, dict[str, Any]] = {**special.SPECIAL, **multimodal.SPECIAL}
+"""model type -> fields that the rules above do not get right."""
 
 TASK_FIELDS: dict[str, dict[str, Any]] = {
     "question-answering": {"num_labels": 2},
@@ -98,7 +103,7 @@ def _shrunk(config: PretrainedConfig, special: Mapping[str, Any]) -> dict[str, A
     values = {k: _value(config, k) for k in (*vars(config), *_fields(config))}
     for name, value in values.items():
         if isinstance(value, PretrainedConfig):
-            given[name] = _shrunk(value, special.get(name, {}))
+            given[name] = {"model_type": value.model_type, **_shrunk(value, special.get(name, {}))}
         elif name in LISTS and isinstance(value, (list, tuple)) and value:
             given[name] = [LISTS[name](i) for i in range(len(value))]
         elif name in SIZES and (name in UNSET if value is None else _is_int(value)):
@@ -114,6 +119,7 @@ def _shrunk(config: PretrainedConfig, special: Mapping[str, Any]) -> dict[str, A
     for name in ("pad_token_id", "num_labels"):
         if name in values or name == "num_labels":
             given.setdefault(name, SIZES[name])
+    given.update(multimodal.fields(config, values, given))
     plain = {k: v for k, v in special.items() if not isinstance(given.get(k), dict)}
     return {k: v for k, v in {**given, **plain}.items() if v != KEEP}
 
@@ -148,6 +154,9 @@ def build(model_type: str, task: str, attention: str = "sdpa") -> nn.Module:
     config = tiny_config(model_type, **_of_task(model_type, task))
     torch.manual_seed(0)
     cls = getattr(transformers, name)
+    text = config.get_text_config(decoder=True)
+    if not isinstance(config, cls.config_class) and isinstance(text, cls.config_class):
+        config = text
     try:
         config._attn_implementation = attention
         model = cls(config)
@@ -163,7 +172,8 @@ def randomised(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         if not parameter.is_floating_point():
             continue
-        if parameter.dim() > 1 and parameter.numel():  # the usual 0.02 dies out within a few narrow layers
+        # the usual 0.02 dies out within a few narrow layers; what starts at zero gets noise
+        if parameter.dim() > 1 and parameter.any():
             deviation, fan_in = float(parameter.data.std()), parameter[0].numel()
             if 0 < deviation < fan_in**-0.5:
                 parameter.data *= fan_in**-0.5 / deviation
@@ -182,7 +192,7 @@ def example(model: nn.Module, batch: int = 2) -> dict[str, Any]:
     given: dict[str, Tensor] = {}
     if "input_ids" in taken:
         vocabulary = min(getattr(text, "vocab_size", None) or VOCABULARY, VOCABULARY)
-        ids = torch.randint(3, vocabulary, (batch, TOKENS), generator=generator)
+        ids = torch.randint(3, min(vocabulary, 80), (batch, TOKENS), generator=generator)
         given["input_ids"] = ids
         if "attention_mask" in taken:
             given["attention_mask"] = torch.ones_like(ids)
@@ -204,5 +214,6 @@ def example(model: nn.Module, batch: int = 2) -> dict[str, Any]:
     if "bbox" in taken and "input_ids" in given:
         corners = torch.randint(0, 5, (*given["input_ids"].shape, 4), generator=generator)
         given["bbox"] = corners + torch.tensor([0, 0, 5, 5])
-    special = INPUTS.get(config.model_type)
-    return special(config, given) if special is not None else given
+    if config.model_type in INPUTS:
+        given = INPUTS[config.model_type](config, given)
+    return multimodal.inputs(model, given)
