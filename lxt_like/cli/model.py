@@ -14,10 +14,11 @@ from torch import Tensor
 from .. import demo
 from ..composites import composite as resolve_composite
 from ..errors import InputError
-from ..explain.batches import Row, Runner
+from ..explain.batches import Runner
 from ..explain.encode import encode
 from ..explain.heads import head_kind, require_choice
 from ..explain.loading import TextModel, load_text_model
+from ..explain.rows import Row
 from ..explain.windows import token_limit, truncate
 from ..targets import Contrast, Names, Resolved, class_names, indices_of
 from .guard import quiet_libraries
