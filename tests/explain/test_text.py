@@ -351,7 +351,7 @@ def test_a_model_without_a_head(wordpiece: Any) -> None:
     from transformers import BertModel
 
     model = BertModel(makers.bert(wordpiece).config)
-    with pytest.raises(ModelError, match="BertModel has no head .* last_hidden_state"):
+    with pytest.raises(ModelError, match=r"BertModel has no head .* last_hidden_state"):
         explain(model, "a b", target=0, tokenizer=wordpiece)
 
 

@@ -62,9 +62,15 @@ class AnswerTarget(Target):
         start, end = logits
         scores = []
         for k, ask in enumerate(self.asks):
-            score = _score(start[k], end[k], chosen(ask, ask.answer, start[k], end[k]), ask.part)
+            span = chosen(ask, ask.answer, start[k], end[k])
+            score = _score(start[k], end[k], span, ask.part)
             if ask.foil is not None:
                 other = chosen(ask, ask.foil, start[k], end[k])
+                if other == span:
+                    raise TargetError(
+                        f"the predicted answer is the foil {ask.foil.text!r} itself, so nothing "
+                        "sets them apart: name an answer or another foil"
+                    )
                 score = score - _score(start[k], end[k], other, ask.part)
             scores.append(score)
         return Resolved(torch.stack(scores), None, ("",) * len(scores))
