@@ -124,7 +124,7 @@ class Tags(SpotTask):
             notes = []
             if pieces > 1:
                 piece = row.encoding.pieces[row.positions[place]]
-                notes.append(f"Of the {pieces} tokens of {word!r} {piece!r} is explained.")
+                notes.append(f"{word!r} is {pieces} tokens: the tag is that of {piece!r}.")
             if free and found.index is not None and self._outside(found.index):
                 notes.append("No token is tagged: this one is nearest to a tag other than O.")
             made.append(replace(found, label=f'{found.label} for "{word}"', notes=tuple(notes)))
