@@ -155,6 +155,15 @@ def test_long_answers_are_not_predicted() -> None:
     assert answers.chosen(ask, ask.answer, start, end) == (3, 20)
 
 
+def test_an_answer_ends_behind_its_start_and_within_the_context() -> None:
+    start, end = torch.tensor([9.0, 1, 2, 5, 0, 0]), torch.tensor([0.0, 6, 5, 1, 2, 9])
+    ask = answers.AnswerAsk((1, 2, 3, 4), answers.Wanted(None), None, "both")
+    # start 3 with end 1 would be 11
+    assert answers.chosen(ask, ask.answer, start, end) in {(1, 1), (2, 2), (3, 4)}
+    end[4] = 2.5
+    assert answers.chosen(ask, ask.answer, start, end) == (3, 4)
+
+
 @pytest.mark.parametrize(
     ("text", "target", "error", "said"),
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from transformers import BertForTokenClassification, pipeline
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
+from lxt_like.explain.tasks.tags import TagSpot
 from lxt_like.targets import Token
 
 from .. import makers
@@ -65,6 +67,22 @@ def test_nothing_asked_for_is_the_most_certain_tag(wordpiece: Any, seed: int) ->
     assert ex.target.probability == pytest.approx(float(chances[nearest, tag]), abs=1e-6)
     said = ("No token is tagged: this one is nearest to a tag other than O.",)
     assert ex.notes == (() if tagged else said)
+
+
+def test_a_tagged_token_goes_before_one_that_is_nearly_tagged() -> None:
+    shares = torch.tensor([[0.50, 0.45, 0.05], [0.30, 0.40, 0.30], [0.98, 0.01, 0.01]])
+    spot = TagSpot(
+        at=(0,),
+        inner=lxt.Logit(None),
+        names=TAGS,
+        what=("",),
+        notes=((),),
+        among=((0, 1, 2),),
+        free=(True,),
+    )
+    assert spot.places(shares.log()[None]) == [1]
+    assert replace(spot, among=((0, 2),)).places(shares.log()[None]) == [0]
+    assert replace(spot, names={}).places(shares.log()[None]) == [2]  # no O: all are tags
 
 
 def test_no_token_is_tagged(wordpiece: Any) -> None:
