@@ -99,7 +99,10 @@ def load_text_model(
 def input_device(model: nn.Module) -> torch.device:
     """The device that ``model`` takes its ids on."""
     embeddings = getattr(model, "get_input_embeddings", None)
-    places = [embeddings()] if callable(embeddings) else []
+    try:
+        places = [embeddings()] if callable(embeddings) else []
+    except NotImplementedError:  # CANINE hashes characters into several tables
+        places = []
     modules = [m for m in (*places, model) if isinstance(m, nn.Module)]
     for parameter in chain.from_iterable(m.parameters() for m in modules):
         if parameter.device.type != "meta":

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import BertForMaskedLM, BertModel
+from transformers import (
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForPreTraining,
+    BertModel,
+    ElectraForPreTraining,
+)
 
 import lxt_like as lxt
 from lxt_like.errors import ModelError
@@ -119,6 +125,32 @@ def test_outputs_for_other_places_than_the_tokens(wordpiece: Any, filler: Any) -
 
     with pytest.raises(ModelError, match=r"for each of its tokens, got \[1, 3, 95\] for 5 tokens"):
         task_for(TextModel(Halved(filler), wordpiece, ""))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (BertForMultipleChoice, "BertForMultipleChoice is for, since it does not run on a text"),
+        (ElectraForPreTraining, "ElectraForPreTraining gives one number for each token"),
+        (BertForPreTraining, "BertForPreTraining has no head .* prediction_logits"),
+    ],
+)
+def test_heads_that_are_not_explained(wordpiece: Any, head: Any, said: str) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = head(head.config_class(vocab_size=len(wordpiece), intermediate_size=32, **sizes))
+    with pytest.raises(ModelError, match=said):
+        lxt.explain(model, "a film", tokenizer=wordpiece)
+
+
+def test_a_model_that_reads_no_text(wordpiece: Any) -> None:
+    class Seeing(nn.Module):
+        """Takes images."""
+
+        def forward(self, pixel_values: Any) -> Any:
+            return pixel_values
+
+    with pytest.raises(ModelError, match="Seeing takes no input_ids"):
+        lxt.explain(Seeing(), "a film", tokenizer=wordpiece)
 
 
 def test_choosing_leaves_a_model_as_it_was(wordpiece: Any) -> None:
