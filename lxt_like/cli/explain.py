@@ -38,7 +38,7 @@ def explain(
     pair: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="The second text, for models that read two, such as a context."
+            metavar="TEXT", help="The second text (a context, another sentence), for models that read two."
         ),
     ] = None,
     prefix: Annotated[
