@@ -38,7 +38,8 @@ def explain(
     pair: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="The second text (a context, another sentence), for models that read two."
+            metavar="TEXT",
+            help="The second text (a context, another sentence), for models that read two.",
         ),
     ] = None,
     prefix: Annotated[
