@@ -186,6 +186,60 @@ class Output(Target):
         return Resolved(score, None, (self.label,) * len(score))
 
 
+@dataclass(frozen=True)
+class Token(Target):
+    """A target on the logits of one token, of models that give each token its own.
+
+    Args:
+        at: the token's position in the sequence (special tokens count, negative from the end), or
+            one per sample.  For ``lxt.explain`` also a word or phrase of the text: its first
+            token; and None: the token where ``c`` is most certain.
+        c: what is explained there: a class (tag, token) by index or name, None: the predicted, or
+            a target such as ``Contrast("B-PER", "O")``.
+        occurrence: which one, from 0, if ``at`` is a word that the text holds several times.
+    """
+
+    at: int | str | Sequence[int] | None
+    c: Any = None
+    occurrence: int | None = None
+
+    def read(self, output: Any, inputs: Mapping[str, Any]) -> Tensor:
+        at = self.at
+        if at is None or isinstance(at, str):
+            raise TargetError(
+                f"expected a token's position, got {at!r}: lxt.explain knows words, here the text "
+                "is not known"
+            )
+        return at_positions(sequence_logits(output), at)
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        return as_target(self.c).resolve(logits, names)
+
+
+@dataclass(frozen=True)
+class Answer(Target):
+    """The answer of an extractive question answering model: start logit + end logit.
+
+    Args:
+        text: the answer as it stands in the context, its likeliest occurrence is meant; None: the
+            predicted one.
+        part: ``"start"`` or ``"end"``: that logit alone; ``"both"``: their sum.
+    """
+
+    text: str | None = None
+    part: str = "both"
+
+    def __post_init__(self) -> None:
+        if self.part not in ("both", "start", "end"):
+            raise TargetError(f"expected part to be 'both', 'start' or 'end', got {self.part!r}")
+
+    def read(self, output: Any, inputs: Mapping[str, Any]) -> Any:
+        raise TargetError(
+            "an answer is found by lxt.explain, which knows the context; here take "
+            "lxt.targets.Output(f), a function of start_logits and end_logits"
+        )
+
+
 def as_target(given: Any) -> Target:
     """A target from what a user gave: a Target, an index, a name, a tensor, a function, None."""
     if isinstance(given, Target):
@@ -201,12 +255,51 @@ def class_names(model: Any) -> dict[int, str]:
     return {int(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else {}
 
 
+def sequence_logits(output: Any) -> Tensor:
+    """The logits [batch, tokens, classes] in a model's output."""
+    logits = _field(output)
+    if logits.dim() != 3:
+        raise InputError(
+            "expected logits for every token, [batch, tokens, classes], got shape "
+            f"{tuple(logits.shape)}: this model has no tokens to choose from"
+        )
+    return logits
+
+
+def at_positions(logits: Tensor, at: int | Sequence[int]) -> Tensor:
+    """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample."""
+    batch, length = logits.shape[:2]
+    places = [at] * batch if isinstance(at, int) else [int(i) for i in at]
+    if len(places) != batch:
+        raise TargetError(f"got {len(places)} positions for a batch of {batch}")
+    for place in places:
+        if not -length <= place < length:
+            raise TargetError(f"position {place} is out of range: there are {length} tokens")
+    rows = torch.arange(batch, device=logits.device)
+    return logits[rows, torch.tensor(places, device=logits.device) % length]
+
+
 def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
     """The logits [batch, classes] in a model's output.
 
     A language model's [batch, tokens, vocabulary] is read at the last real position, whichever
     side is padded; [batch] becomes [batch, 1].
     """
+    logits = _field(output)
+    if logits.dim() == 1:
+        return logits[:, None]
+    if logits.dim() == 3:
+        return _last_position(logits, inputs)
+    if logits.dim() != 2:
+        raise InputError(
+            f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
+            f"{tuple(logits.shape)}; say what to explain by lxt.targets.Output(f), a function of "
+            "the whole output that returns one score per sample"
+        )
+    return logits
+
+
+def _field(output: Any) -> Tensor:
     logits = output
     if isinstance(output, Mapping):
         logits = output.get("logits")
@@ -219,16 +312,6 @@ def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
         logits = output[0]
     if not isinstance(logits, Tensor):
         raise InputError(f"expected the model to return logits, got {type(output).__name__}")
-    if logits.dim() == 1:
-        return logits[:, None]
-    if logits.dim() == 3:
-        return _last_position(logits, inputs)
-    if logits.dim() != 2:
-        raise InputError(
-            f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
-            f"{tuple(logits.shape)}; say what to explain by lxt.targets.Output(f), a function of "
-            "the whole output that returns one score per sample"
-        )
     return logits
 
 

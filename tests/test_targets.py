@@ -139,3 +139,29 @@ def test_logits_of_other_outputs() -> None:
 def test_a_contrast_needs_two_classes() -> None:
     with pytest.raises(TargetError, match="needs two classes, got 'LABEL_1'"):
         lxt.attribute(build("bert"), inputs("bert"), lxt.Contrast("LABEL_1", 1))
+
+
+def test_a_token_is_a_target_on_its_own_logits() -> None:
+    logits = torch.arange(24.0).reshape(2, 4, 3)
+    names = {0: "O", 1: "PER", 2: "LOC"}
+    for at in (1, -3, [1, 1]):
+        target = lxt.targets.Token(at, "PER")
+        read = target.read({"logits": logits}, {})
+        assert torch.equal(read, logits[:, 1])
+        resolved = target.resolve(read, names)
+        assert torch.equal(resolved.score, logits[:, 1, 1])
+        assert resolved.labels == ("PER", "PER")
+    contrast = lxt.targets.Token(0, lxt.Contrast("LOC", "O"))
+    assert contrast.resolve(contrast.read({"logits": logits}, {}), names).score.tolist() == [2, 2]
+    for at, said in (
+        (4, "position 4 is out of range: there are 4 tokens"),
+        ([1], "got 1 positions for a batch of 2"),
+        ("word", "lxt.explain knows words"),
+        (None, "lxt.explain knows words"),
+    ):
+        with pytest.raises(TargetError, match=said):
+            lxt.targets.Token(at).read({"logits": logits}, {})
+    with pytest.raises(InputError, match=r"\[batch, tokens, classes\], got shape \(2, 4\)"):
+        lxt.targets.Token(0).read({"logits": logits[..., 0]}, {})
+    with pytest.raises(TargetError, match=r"lxt\.explain, which knows the context"):
+        lxt.targets.Answer("x").read({"logits": logits}, {})

@@ -51,17 +51,15 @@ def audit(
         progress.status("starting ...")
         from .. import demo
         from ..attribution import audit as run
-        from ..targets import class_names
         from .model import opened, read, target_of
 
         sample = demo.reviews()[0] if text is None else text
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
             chosen = target_of(loaded, target)
             progress.status("auditing ...")
-            reading = read(loaded, sample)
-            index = int(reading.logits[0].argmax()) if chosen is None else int(chosen)
-            made = run(loaded.model, reading.inputs, index, composite)
-    label = class_names(loaded.model).get(index, str(index))
+            reading = read(loaded, sample, chosen)
+            made = run(loaded.model, reading.inputs, reading.target, composite)
+    label, index = reading.found.label, reading.found.index
     account = made.ledger.account(0)
     if as_json:
         document = {

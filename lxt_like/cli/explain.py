@@ -37,7 +37,14 @@ def explain(
     ] = None,
     pair: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="The second sentence, for models that read two."),
+        typer.Option(
+            metavar="TEXT",
+            help="The second text (a context, another sentence), for models that read two.",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What an encoder-decoder has written so far."),
     ] = None,
     composite: options.CompositeName = "attnlrp",
     out: Annotated[
@@ -111,7 +118,7 @@ def explain(
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
-    """Explain a classifier's prediction word by word.
+    """Explain a prediction word by word.
 
     Texts come as arguments, from --file, or through a pipe; blank lines are left out.
     Explanations appear one by one. A text that fails is reported with its line, the others go
@@ -136,6 +143,7 @@ def explain(
                 loaded.model,
                 tokenizer=loaded.tokenizer,
                 target=chosen,
+                prefix=prefix,
                 composite=composite,
                 window=window,
                 stride=stride,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,12 +15,24 @@ from torch import Tensor
 from .. import demo
 from ..composites import composite as resolve_composite
 from ..errors import InputError
-from ..explain.batches import Row, Runner
-from ..explain.encode import encode
+from ..explain.batches import Runner, evaluation_mode
 from ..explain.heads import head_kind, require_choice
 from ..explain.loading import TextModel, load_text_model
-from ..explain.windows import token_limit, truncate
-from ..targets import Contrast, Names, Resolved, class_names, indices_of
+from ..explain.rows import Found, Row
+from ..explain.tasks import Task, task_for
+from ..explain.tasks.classes import Classification
+from ..explain.tasks.tags import Tags
+from ..explain.windows import token_limit
+from ..targets import (
+    Contrast,
+    Names,
+    Resolved,
+    Target,
+    Token,
+    as_target,
+    class_names,
+    indices_of,
+)
 from .guard import quiet_libraries
 from .progress import Progress
 
@@ -28,7 +41,7 @@ from .progress import Progress
 def opened(
     name: str | None, composite: str, progress: Progress, verbose: bool, trust_remote_code: bool
 ) -> Iterator[TextModel]:
-    """The text classifier ``name`` (None: the bundled one) in quiet surroundings.
+    """The text model ``name`` (None: the bundled one) in quiet surroundings.
 
     An unknown composite is refused before anything is loaded.
     """
@@ -42,23 +55,38 @@ def opened(
 
 
 def target_of(loaded: TextModel, target: str | None, foil: str | None = None) -> Any:
-    """What to explain: None (the prediction), a class index, or a contrast with ``foil``.
+    """What to explain: None (the prediction), what a string means to the model, or a contrast.
+
+    For a classifier that is a class, also by its index; for others see the tasks of
+    ``lxt.explain``.  ``WORD=TAG`` is a tag at a word of the text.
 
     Raises:
         TargetError: there is no such class; the message lists those that there are.
         InputError: the two are the same class.
     """
+    task = task_for(loaded)
+    if isinstance(task, Classification | Tags):
+        return _class_of(loaded, task, target, foil)
+    return target if foil is None else Contrast(target, foil)
+
+
+def _class_of(loaded: TextModel, task: Task, target: str | None, foil: str | None) -> Any:
     config: Any = loaded.model.config
     names = class_names(loaded.model)
     outputs = int(config.num_labels)
-    require_choice(target, head_kind(config, outputs), outputs, list(names.values()))
-    chosen = None if target is None else _index(target, outputs, names)
-    if foil is None:
-        return chosen
-    other = _index(foil, outputs, names)
-    if chosen == other:
-        raise InputError(f"the foil is the target itself ({foil!r}): name another class")
-    return _Versus(chosen, other)
+    word = None
+    if isinstance(task, Tags):
+        if target is not None and target not in names.values():
+            word, _, target = target.rpartition("=") if "=" in target else ("", "", target)
+    else:
+        require_choice(target, head_kind(config, outputs), outputs, list(names.values()))
+    chosen: Any = None if not target else _index(target, outputs, names)
+    if foil is not None:
+        other = _index(foil, outputs, names)
+        if chosen == other:
+            raise InputError(f"the foil is the target itself ({foil!r}): name another class")
+        chosen = _Versus(chosen, other)
+    return Token(word, chosen) if word else chosen
 
 
 def _index(given: str, outputs: int, names: Names) -> int:
@@ -85,20 +113,36 @@ class _Versus(Contrast):
 
 @dataclass(frozen=True)
 class Reading:
-    """One text as the model reads it: ``inputs`` by name, ``logits`` [1, outputs]."""
+    """One text as the model reads it: ``inputs`` by name, and what the target makes of it."""
 
     inputs: dict[str, Tensor]
-    logits: Tensor
+    target: Target
+    found: Found
 
 
-def read(loaded: TextModel, text: str) -> Reading:
+def inputs_of(loaded: TextModel, text: str) -> dict[str, Tensor]:
     """``text`` as ``lxt.explain`` would feed it, cut to what the model takes."""
-    encoding = encode(loaded.tokenizer, text)
-    limit = token_limit(loaded.model, loaded.tokenizer)
-    positions = list(range(len(encoding)))
-    if limit is not None and len(encoding) > limit:
-        side = getattr(loaded.tokenizer, "truncation_side", "right")
-        positions = truncate(encoding, limit, side)
-    runner = Runner(loaded, batch_size=1)
-    row = Row(0, encoding, positions)
-    return Reading(runner.inputs([row]), runner.logits([row]))
+    task = task_for(loaded)
+    return Runner(loaded, batch_size=1).inputs([_row(task, text)])
+
+
+def read(loaded: TextModel, text: str, given: Any) -> Reading:
+    """The same with what the target ``given`` means there."""
+    task = task_for(loaded)
+    row = _row(task, text)
+    inputs = Runner(loaded, batch_size=1).inputs([row])
+    target = as_target(task.target(task.asks(given, [row], 1)))
+    with evaluation_mode(loaded.model), torch.no_grad():
+        output = loaded.model(**inputs)
+    resolved = target.resolve(target.read(output, inputs), class_names(loaded.model))
+    plain = SimpleNamespace(output=output, target=resolved)
+    found = task.found(plain, target, inputs, [row])[0]
+    if isinstance(task, Classification):  # an audit names outputs as the model does
+        found = replace(found, label=resolved.labels[0])
+    return Reading(inputs, target, found)
+
+
+def _row(task: Task, text: str) -> Row:
+    encoding = task.encode(text, None, None)
+    limit = token_limit(task.loaded.model, task.tokenizer)
+    return Row(0, encoding, task.cut(encoding, limit))

@@ -36,7 +36,8 @@ Target = Annotated[
         "--target",
         "-t",
         metavar="CLASS",
-        help="The class to explain, by name or index. Default: the predicted one.",
+        help="The class to explain, by name or index; of other models a token, an answer or "
+        "WORD=TAG. Default: the prediction.",
     ),
 ]
 Json = Annotated[

@@ -56,10 +56,10 @@ def plan(
     with Progress() as progress:
         progress.status("starting ...")
         from ..attribution import plan as make
-        from .model import opened, read
+        from .model import inputs_of, opened
 
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
-            inputs = None if text is None else read(loaded, text).inputs
+            inputs = None if text is None else inputs_of(loaded, text)
             made = make(loaded.model, composite, inputs)
     document = json.dumps({"model": loaded.name, **made.to_dict()}, indent=1) + "\n"
     title = f"{loaded.name} · {composite}\n\n"

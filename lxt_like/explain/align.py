@@ -94,7 +94,7 @@ def _as_latin1(piece: str) -> bytes:
 
 
 def _as_gpt2_bytes(piece: str) -> bytes | None:
-    alphabet = _gpt2_alphabet()
+    alphabet = gpt2_alphabet()
     return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else None
 
 
@@ -262,7 +262,7 @@ def _fold(text: str) -> str:
 
 
 @cache
-def _gpt2_alphabet() -> dict[str, int]:
+def gpt2_alphabet() -> dict[str, int]:
     """GPT-2's printable stand-ins: visible Latin-1 as itself, the other bytes from U+0100 on."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in visible]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import Any
 
 import torch
 
 from ..explanation import Account, TargetInfo, Token
-from .batches import RowResult
 from .encode import Encoding
-from .heads import display_label, head_kind, is_unnamed, probability
-from .loading import TextModel
+from .heads import is_unnamed
 from .result import TextExplanation
+from .rows import RowResult
+from .tasks import Task
+from .tasks.classes import Classification
 from .words import words_and_tokens
 
 
@@ -28,21 +28,21 @@ class Reading:
     window: int | None = None
 
 
-def assemble(reading: Reading, loaded: TextModel, composite: str) -> TextExplanation:
+def assemble(reading: Reading, task: Task, composite: str) -> TextExplanation:
     """The explanation of one text; see :func:`.text.explain` for how windows are combined."""
     encoding, results = reading.encoding, reading.results
     taken = sorted(set().union(*reading.parts))
     words, tokens = words_and_tokens(encoding, _combine(reading), taken)
 
-    logits = torch.stack([r.logits.double() for r in results]).mean(0)
-    config = getattr(loaded.model, "config", None)
-    kind = head_kind(config, len(logits))
-    first = results[0]
+    found = results[0].found
+    if isinstance(task, Classification) and len(results) > 1:
+        logits = torch.stack([r.found.logits.double() for r in results]).mean(0)
+        found = task.named(found.label, found.index, logits)
     target = TargetInfo(
-        display_label(first.label, kind, len(logits)),
-        first.index,
+        found.label,
+        found.index,
         fsum(r.score for r in results) / len(results),
-        probability(logits, first.index, kind),
+        found.probability,
     )
     accounts = [r.account for r in results if r.account is not None]
     return TextExplanation(
@@ -51,9 +51,9 @@ def assemble(reading: Reading, loaded: TextModel, composite: str) -> TextExplana
         words,
         tokens,
         mean_account(accounts) if accounts else None,
-        loaded.name,
+        task.loaded.name,
         composite,
-        tuple(_notes(reading, taken, tokens, target, loaded.tokenizer)),
+        (*found.notes, *_notes(reading, taken, tokens, target, task)),
     )
 
 
@@ -86,9 +86,9 @@ def _notes(
     taken: Sequence[int],
     tokens: Sequence[Token],
     target: TargetInfo,
-    tokenizer: Any,
+    task: Task,
 ) -> list[str]:
-    notes = _cuts(reading.encoding, taken)
+    notes = _cuts(reading.encoding, taken, task.parts)
     if len(reading.parts) > 1:
         notes.append(
             f"Read in {len(reading.parts)} overlapping windows of {reading.window} tokens: the "
@@ -97,7 +97,7 @@ def _notes(
     inside = [t for t in tokens if t.word is not None and t.text.strip("▁Ġ")]
     if not inside:
         notes.append("No words: the score comes from special tokens and white space alone.")
-    unknown = getattr(tokenizer, "unk_token_id", None)
+    unknown = getattr(task.tokenizer, "unk_token_id", None)
     if inside and unknown is not None and all(t.id == unknown for t in inside):
         notes.append("No word of the text is in the vocabulary: the model saw unknown tokens only.")
     if is_unnamed(target.label):
@@ -105,7 +105,7 @@ def _notes(
     return notes
 
 
-def _cuts(encoding: Encoding, taken: Sequence[int]) -> list[str]:
+def _cuts(encoding: Encoding, taken: Sequence[int], names: Sequence[str]) -> list[str]:
     """A sentence for each text that was not read to the end, or not from the beginning."""
     notes: list[str] = []
     kept = set(taken)
@@ -114,12 +114,11 @@ def _cuts(encoding: Encoding, taken: Sequence[int]) -> list[str]:
         read = [i for i in content if i in kept]
         if len(read) == len(content):
             continue
-        name = "text" if segment == 0 else "pair"
         start, end = _extent(encoding, read)
         what = f"characters {start} to {end} of {len(text)}" if read else "nothing"
         notes.append(
-            f"Too long for the model: {len(read)} of {len(content)} tokens of the {name} were "
-            f"read ({what})."
+            f"Too long for the model: {len(read)} of {len(content)} tokens of the "
+            f"{names[segment]} were read ({what})."
         )
     return notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,32 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
-from ..explanation import Account
 from . import engine
-from .encode import Encoding
 from .heads import read_logits
 from .loading import TextModel, input_device
+from .rows import Found, Row, RowResult
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the model reads at once: some tokens (``positions``) of the text ``item``."""
-
-    item: int
-    encoding: Encoding
-    positions: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class RowResult:
-    """One row explained: ``relevance`` per position of the row, ``logits`` [outputs]."""
-
-    relevance: list[float]
-    score: float
-    logits: Tensor
-    label: str
-    index: int | None
-    account: Account | None
+Finder = Callable[[Any, Any, Mapping[str, Tensor], Sequence[Row]], list[Found]]
+"""From an attribution, its target, the inputs and their rows to what was explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +64,7 @@ class Runner:
         order = sorted(range(len(rows)), key=_Length(rows), reverse=True)
         batch: list[int] = []
         for i in order:
-            fits = self.pads or not batch or _length(rows[batch[0]]) == _length(rows[i])
+            fits = self.pads or not batch or rows[batch[0]].shape == rows[i].shape
             if batch and (len(batch) == self.batch_size or not fits):
                 yield batch
                 batch = []
@@ -96,61 +77,91 @@ class Runner:
         with torch.no_grad():
             return read_logits(self.model(**self.inputs(rows)), len(rows)).detach()
 
-    def explain(self, rows: Sequence[Row], target: object, options: Options) -> list[RowResult]:
+    def explain(
+        self, rows: Sequence[Row], target: object, options: Options, find: Finder
+    ) -> list[RowResult]:
         """One batch of rows; ``target`` holds one entry per row where it differs among them."""
+        inputs = self.inputs(rows)
         a = engine.attribute(
             self.model,
-            self.inputs(rows),
+            inputs,
             target=target,
             composite=options.composite,
             ledger=options.ledger,
             strict=options.strict,
         )
-        logits = read_logits(a.output, len(rows)).detach().cpu()
-        if isinstance(a.relevance, Mapping):
-            raise ModelError(
-                f"expected one sequence of tokens, got {', '.join(a.relevance)}: encoder-decoder "
-                "classifiers read the text twice; use lxt.attribute for them"
-            )
-        relevance = a.relevance.detach().double().cpu()
-        if relevance.shape != (len(rows), max(map(_length, rows))):
-            raise ModelError(
-                f"expected a relevance for each token, [{len(rows)}, {max(map(_length, rows))}], "
-                f"got {list(relevance.shape)}: the model's input embeddings are not those of its "
-                "tokens"
-            )
-        if any(bool(relevance[k, _length(row) :].any()) for k, row in enumerate(rows)):
+        found = find(a, target, inputs, rows)
+        shares = _shares(a.relevance, rows)
+        if shares is None:
             # the model reads its padding in spite of the mask: no padding, then
             alone = [select(target, [k], len(rows)) for k in range(len(rows))]
-            return [self.explain([r], t, options)[0] for r, t in zip(rows, alone, strict=True)]
+            pairs = zip(rows, alone, strict=True)
+            return [self.explain([r], t, options, find)[0] for r, t in pairs]
         scores = a.score.detach().double().cpu().tolist()
-        results: list[RowResult] = []
-        for k, row in enumerate(rows):
-            label, index = a.target.describe(k)
-            account = None if a.ledger is None else a.ledger.account(k)
-            numbers = relevance[k, : _length(row)].tolist()
-            results.append(RowResult(numbers, scores[k], logits[k], label, index, account))
-        return results
+        accounts = [None if a.ledger is None else a.ledger.account(k) for k in range(len(rows))]
+        return [RowResult(*each) for each in zip(shares, scores, found, accounts, strict=True)]
 
     def inputs(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Keyword arguments of the model, each [rows, longest row]."""
-        longest = max(map(_length, rows))
-        columns: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": []}
+        columns: dict[str, list[list[int]]] = {}
+        extras = dict.fromkeys(name for row in rows for name in row.encoding.extras)
+        prefixed = rows[0].encoding.decoder is not None
+        longest, longest_prefix = (max(row.shape[k] for row in rows) for k in (0, 1))
         for row in rows:
-            fill = longest - _length(row)
-            ids = [row.encoding.ids[i] for i in row.positions]
-            columns["input_ids"].append(ids + [self.pad_id] * fill)
-            columns["attention_mask"].append([1] * len(ids) + [0] * fill)
-            for name, values in row.encoding.extras.items():
-                padding = self.pad_type if name == "token_type_ids" else 0
-                columns.setdefault(name, []).append(
-                    [values[i] for i in row.positions] + [padding] * fill
-                )
+            read = {"input_ids": [row.encoding.ids[i] for i in row.source]}
+            read["attention_mask"] = [1] * len(row.source)
+            read |= {n: [row.encoding.extras[n][i] for i in row.source] for n in extras}
+            for name, values in read.items():
+                columns.setdefault(name, []).append(self._filled(name, values, longest))
+            if prefixed:
+                ids = [row.encoding.ids[i] for i in row.prefix]
+                for name, values in (
+                    ("decoder_input_ids", ids),
+                    ("decoder_attention_mask", [1] * len(ids)),
+                ):
+                    columns.setdefault(name, []).append(self._filled(name, values, longest_prefix))
+        if all(row.shape[1] == longest_prefix for row in rows):
+            columns.pop("decoder_attention_mask", None)
         return {
             name: torch.tensor(column, device=self.device)
             for name, column in columns.items()
             if self.names is None or name in self.names
         }
+
+    def _filled(self, name: str, values: list[int], length: int) -> list[int]:
+        padding = 0
+        if name.endswith("input_ids"):
+            padding = self.pad_id
+        elif name == "token_type_ids":
+            padding = self.pad_type
+        return values + [padding] * (length - len(values))
+
+
+def _shares(relevance: Any, rows: Sequence[Row]) -> list[list[float]] | None:
+    """The relevance of each row's positions; None: some of it went to padding."""
+    names = ("input_ids", "decoder_input_ids")
+    parts = relevance if isinstance(relevance, Mapping) else {names[0]: relevance}
+    prefixed = rows[0].encoding.decoder is not None
+    if set(parts) != set(names[: 1 + prefixed]):
+        wanted = "a source and the beginning of an output" if prefixed else "one sequence of tokens"
+        raise ModelError(
+            f"expected {wanted}, got relevance for {', '.join(parts)}: use lxt.attribute for "
+            "other models of several inputs"
+        )
+    shares: list[list[float]] = [[] for _ in rows]
+    for k, name in enumerate(names[: 1 + prefixed]):
+        numbers = parts[name].detach().double().cpu()
+        shape = (len(rows), max(row.shape[k] for row in rows))
+        if numbers.shape != shape:
+            raise ModelError(
+                f"expected a relevance for each token, {list(shape)}, got {list(numbers.shape)}: "
+                "the model's input embeddings are not those of its tokens"
+            )
+        for share, row, own in zip(shares, rows, numbers, strict=True):
+            if bool(own[row.shape[k] :].any()):
+                return None
+            share += own[: row.shape[k]].tolist()
+    return shares
 
 
 def accepted_inputs(model: nn.Module) -> set[str] | None:
@@ -187,11 +198,9 @@ def select(target: Any, rows: Sequence[int], total: int) -> Any:
             )
         return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
     if dataclasses.is_dataclass(target) and not isinstance(target, type):
-        changed = {
-            f.name: select(getattr(target, f.name), rows, total)
-            for f in dataclasses.fields(target)
-            if f.init and isinstance(getattr(target, f.name), list | tuple | Tensor)
-        }
+        values = {f.name: getattr(target, f.name) for f in dataclasses.fields(target) if f.init}
+        parts = {name: select(value, rows, total) for name, value in values.items()}
+        changed = {name: part for name, part in parts.items() if part is not values[name]}
         return dataclasses.replace(target, **changed) if changed else target
     return target
 
@@ -208,10 +217,6 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _length(row: Row) -> int:
-    return len(row.positions)
-
-
 class _Length:
     """Sort key: the number of tokens of row ``i``."""
 
@@ -219,4 +224,4 @@ class _Length:
         self.rows = rows
 
     def __call__(self, i: int) -> int:
-        return _length(self.rows[i])
+        return len(self.rows[i].positions)

@@ -19,7 +19,7 @@ class Encoding:
     All lists have one entry per token.  ``segments`` holds the text a token was made from (0,
     or 1 for the pair) and None for the special tokens that the tokenizer adds; ``spans`` are
     raw character offsets into that text.  ``extras`` are further inputs that run along with
-    the ids (``token_type_ids``).
+    the ids (``token_type_ids``).  From ``decoder`` on the tokens are the decoder's.
     """
 
     texts: tuple[str, ...]
@@ -28,6 +28,7 @@ class Encoding:
     segments: list[int | None]
     spans: list[Span | None]
     extras: dict[str, list[int]] = field(default_factory=dict)
+    decoder: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,20 +38,21 @@ class Encoding:
         return [i for i, s in enumerate(self.segments) if s == segment]
 
 
-def encode(tokenizer: Any, text: str, pair: str | None = None) -> Encoding:
+def encode(tokenizer: Any, text: str, pair: str | None = None, *, special: bool = True) -> Encoding:
     """Tokenize without truncation, with offsets into the raw text.
 
     Fast tokenizers give the offsets; for the others they are found by :func:`.align.align`.
+    ``special``: whether special tokens are added.
 
     Raises:
         InputError: the tokenizer makes no token at all of the text.
         ModelError: the tokenizer adds its special tokens in a way that cannot be followed.
     """
     texts = (text,) if pair is None else (text, pair)
+    options = {"truncation": False, "padding": False, "verbose": False}
+    options["add_special_tokens"] = special
     if getattr(tokenizer, "is_fast", False):
-        encoded = tokenizer(
-            text, pair, truncation=False, padding=False, return_offsets_mapping=True, verbose=False
-        )
+        encoded = tokenizer(text, pair, return_offsets_mapping=True, **options)
         segments = list(encoded.sequence_ids(0))
         offsets = encoded.pop("offset_mapping")
         spans = [
@@ -58,7 +60,7 @@ def encode(tokenizer: Any, text: str, pair: str | None = None) -> Encoding:
             for s, span in zip(segments, offsets, strict=True)
         ]
     else:
-        encoded = tokenizer(text, pair, truncation=False, padding=False, verbose=False)
+        encoded = tokenizer(text, pair, **options)
         segments, spans = _place_slowly(tokenizer, texts, [int(i) for i in encoded["input_ids"]])
     ids = [int(i) for i in encoded["input_ids"]]
     if not ids:
@@ -72,6 +74,37 @@ def encode(tokenizer: Any, text: str, pair: str | None = None) -> Encoding:
         if name not in ("input_ids", "attention_mask") and _runs_along(values, len(ids))
     }
     return Encoding(texts, ids, _pieces(tokenizer, ids), segments, spans, extras)
+
+
+def encode_target(tokenizer: Any, source: Encoding, prefix: str, start: list[int]) -> Encoding:
+    """A source with the beginning of a decoder's output behind it: the second text, if any.
+
+    Args:
+        tokenizer: the model's own; one with a vocabulary for outputs is told so.
+        source: the source's tokens.
+        prefix: what the decoder has written; may be empty.
+        start: ids of the special tokens that every output begins with.
+    """
+    made = Encoding((), [], [], [], [])
+    if prefix:
+        switch = getattr(tokenizer, "_switch_to_target_mode", None)
+        back = getattr(tokenizer, "_switch_to_input_mode", None)
+        if callable(switch) and callable(back):
+            switch()  # as the tokenizer itself does for text_target=
+        try:
+            made = encode(tokenizer, prefix, special=False)
+        finally:
+            if callable(switch) and callable(back):
+                back()
+    return Encoding(
+        source.texts + made.texts,
+        source.ids + start + made.ids,
+        source.pieces + _pieces(tokenizer, start) + made.pieces,
+        [*source.segments, *(None for _ in start), *(1 for _ in made.ids)],
+        [*source.spans, *(None for _ in start), *made.spans],
+        source.extras,
+        len(source),
+    )
 
 
 def _runs_along(values: object, length: int) -> bool:

@@ -1,8 +1,9 @@
-"""What the outputs of a classification head mean: classes, independent labels or values."""
+"""Which head a model has, and what a classification head's outputs mean."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from torch import Tensor
@@ -10,6 +11,39 @@ from torch import Tensor
 from ..errors import ModelError, TargetError
 
 Kind = Literal["classes", "labels", "values"]
+Head = Literal["classes", "tags", "answers", "filling", "language"]
+
+AUTO_CLASSES: dict[str, Head] = {
+    "AutoModelForSequenceClassification": "classes",
+    "AutoModelForTokenClassification": "tags",
+    "AutoModelForQuestionAnswering": "answers",
+    "AutoModelForMaskedLM": "filling",
+    "AutoModelForCausalLM": "language",
+    "AutoModelForSeq2SeqLM": "language",
+}
+"""The classes of transformers that load a model with a head that can be explained."""
+
+_ENDINGS: dict[str, Head] = {
+    "ForSequenceClassification": "classes",
+    "ForTokenClassification": "tags",
+    "ForQuestionAnswering": "answers",
+    "ForQuestionAnsweringSimple": "answers",
+    "ForMaskedLM": "filling",
+    "ForCausalLM": "language",
+    "LMHeadModel": "language",
+    "ForConditionalGeneration": "language",
+    "ForSeq2SeqLM": "language",
+}
+
+
+def head_of(class_names: Iterable[str]) -> Head | None:
+    """The head that the first telling name of a transformers class ends with, if any does."""
+    for name in class_names:
+        for ending, head in _ENDINGS.items():
+            # XLM's and Flaubert's ...WithLMHeadModel are read by their outputs
+            if name.endswith(ending) and not name.endswith("WithLMHeadModel"):
+                return head
+    return None
 
 
 def head_kind(config: Any, outputs: int) -> Kind:
@@ -64,8 +98,8 @@ def read_logits(output: Any, batch: int) -> Tensor:
         came = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits)
         raise ModelError(
             f"expected logits of shape [{batch}, classes], got {came}: lxt.explain takes models "
-            "with a sequence classification head (AutoModelForSequenceClassification); for "
-            "others see lxt.attribute"
+            "with a head for sequence or token classification, question answering, masked or "
+            "causal language modelling, or text to text; for others see lxt.attribute"
         )
     return logits
 

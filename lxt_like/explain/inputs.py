@@ -21,6 +21,67 @@ class Texts:
     single: bool
 
 
+def split_questions(text: object, pair: object) -> tuple[object, object]:
+    """Texts and pairs where each text may hold both: a dict of question and context.
+
+    Of several also tuples; a lone tuple is left as it is, since it may be two texts.
+
+    Raises:
+        InputError: a dict has other keys, or there are pairs besides.
+    """
+    if isinstance(text, Mapping):
+        return _split(text, pair)
+    if isinstance(text, str | bytes) or not isinstance(text, Iterable):
+        return text, pair
+    many = text if isinstance(text, tuple) else list(text)
+    if not many or not all(isinstance(t, Mapping | tuple) for t in many):
+        return many, pair
+    both = [_split(t, pair) for t in many]
+    return [question for question, _ in both], [context for _, context in both]
+
+
+def _split(given: object, pair: object) -> tuple[object, object]:
+    if pair is not None:
+        raise InputError("expected the second texts in text or in pair, got both: leave one out")
+    if isinstance(given, Mapping) and set(given) == {"question", "context"}:
+        return given["question"], given["context"]
+    if isinstance(given, tuple) and len(given) == 2:
+        return given
+    raise InputError(
+        "expected (question, context) or dict(question=..., context=...), got "
+        + (
+            f"a dict of {', '.join(map(str, given))}"
+            if isinstance(given, Mapping)
+            else f"a tuple of {len(given) if isinstance(given, tuple) else 0}"
+        )
+    )
+
+
+def as_question(given: Texts, lone: object) -> Texts:
+    """Two texts that a caller gave as one tuple, ``lone``, as a question and its context."""
+    if isinstance(lone, tuple) and len(lone) == 2 and not any(given.pairs):
+        return Texts(given.texts[:1], [given.texts[1]], single=True)
+    return given
+
+
+def check_prefixes(prefix: object, given: Texts) -> list[str | None]:
+    """One prefix (or None) for each text.
+
+    Raises:
+        InputError: something is no ``str``, or there are more or fewer than texts.
+    """
+    if prefix is None:
+        return [None] * len(given.texts)
+    if isinstance(prefix, str):
+        return [_valid(prefix, "prefix")] * len(given.texts)
+    prefixes = _many(prefix, "prefix")
+    if given.single or len(prefixes) != len(given.texts):
+        raise InputError(
+            f"expected one prefix for each of the {len(given.texts)} texts, got {len(prefixes)}"
+        )
+    return [*prefixes]
+
+
 def check_texts(text: object, pair: object = None) -> Texts:
     """A text, or an iterable of texts, and the same of pairs.
 

@@ -1,10 +1,9 @@
-"""A text classifier and its tokenizer from a module, a pipeline, a local folder or a hub id."""
+"""A text model and its tokenizer from a module, a pipeline, a local folder or a hub id."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,28 @@ import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
-from ..patch.hub import guarded, is_local, load_model
+from ..patch.hub import folder, guarded, is_local, load_model
 from ..patch.install import refuse_unpatchable
+from .heads import AUTO_CLASSES, head_of
 
 _NO_VOCABULARY = 3  # pieces beside special tokens; T5 and DeBERTa make up one or two
-_TASKS = ("text-classification", "sentiment-analysis")
+_TASKS = (
+    "text-classification",
+    "sentiment-analysis",
+    "token-classification",
+    "ner",
+    "question-answering",
+    "fill-mask",
+    "text-generation",
+    "text2text-generation",
+    "summarization",
+    "translation",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """A sequence classifier, its tokenizer, and the name it goes by in an explanation."""
+    """A model with a head, its tokenizer, and the name it goes by in an explanation."""
 
     model: nn.Module
     tokenizer: Any
@@ -39,15 +50,15 @@ def load_text_model(
     """Find the module and the tokenizer behind ``model``.
 
     Args:
-        model: a ``torch.nn.Module``, a text classification pipeline, a local folder or a hub
-            id.  Folders are read without network; only safetensors weights are loaded.
+        model: a ``torch.nn.Module``, a pipeline for one of the text tasks, a local folder or
+            a hub id.  Folders are read without network; only safetensors weights are loaded.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
         device: where a model that is loaded here goes; modules and pipelines stay where
             they are, so another device than theirs is refused.
         trust_remote_code: whether code that comes with the model may run.
 
     Raises:
-        ModelError: no such model, no tokenizer, no classification head, no safetensors.
+        ModelError: no such model, no tokenizer, no head, no safetensors.
         InputError: ``model`` is of another type, or ``device`` is not where the module is.
     """
     if isinstance(model, str | os.PathLike):
@@ -56,10 +67,10 @@ def load_text_model(
         module, found = model, tokenizer
     elif isinstance(getattr(model, "model", None), nn.Module) and hasattr(model, "task"):
         task = getattr(model, "task", None)
-        if task not in _TASKS:
+        if str(task).split("_")[0] not in _TASKS:  # translation_en_to_de
             raise ModelError(
-                f"expected a text-classification pipeline, got one for {task!r}: "
-                "make it with pipeline('text-classification', ...)"
+                f"expected a pipeline for a text task, got one for {task!r}: "
+                f"make it with one of {', '.join(_TASKS)}"
             )
         module = getattr(model, "model")  # noqa: B009 - `model` is no nn.Module here
         found = getattr(model, "tokenizer", None) if tokenizer is None else tokenizer
@@ -88,7 +99,10 @@ def load_text_model(
 def input_device(model: nn.Module) -> torch.device:
     """The device that ``model`` takes its ids on."""
     embeddings = getattr(model, "get_input_embeddings", None)
-    places = [embeddings()] if callable(embeddings) else []
+    try:
+        places = [embeddings()] if callable(embeddings) else []
+    except NotImplementedError:  # CANINE hashes characters into several tables
+        places = []
     modules = [m for m in (*places, model) if isinstance(m, nn.Module)]
     for parameter in chain.from_iterable(m.parameters() for m in modules):
         if parameter.device.type != "meta":
@@ -102,8 +116,7 @@ def _from_name(
     model = load_model(
         name,
         trust_remote_code=trust_remote_code,
-        auto_class="AutoModelForSequenceClassification",
-        check=partial(_require_head, name, trust_remote_code),
+        auto_class=_auto_class(name, trust_remote_code),
     )
     if device is not None:
         model.to(device)
@@ -112,14 +125,35 @@ def _from_name(
     return TextModel(model, _tokenizer(found, trust_remote_code), _display(name))
 
 
-def _require_head(name: str, trust_remote_code: bool, config: Any) -> None:
+def _auto_class(name: str, trust_remote_code: bool) -> str:
+    """The class of transformers that loads ``name`` with the head it was saved with."""
+    local = is_local(name)
+    place = folder(name) if local else name
+    from transformers import AutoConfig
+
+    config = guarded(
+        name,
+        lambda: AutoConfig.from_pretrained(
+            place, trust_remote_code=trust_remote_code, local_files_only=local
+        ),
+    )
     architectures = list(getattr(config, "architectures", None) or [])
-    known = any(a.endswith("ForSequenceClassification") for a in architectures)
-    if architectures and not known and not trust_remote_code:
+    own = [auto for auto in AUTO_CLASSES if auto in (getattr(config, "auto_map", None) or {})]
+    if trust_remote_code and own:
+        return own[0]
+    first = next(iter(AUTO_CLASSES))
+    if not architectures:
+        return first
+    head = head_of(architectures)
+    if head is None and not trust_remote_code:
         raise ModelError(
             f"{name!r} is a {', '.join(architectures)}: it has no sequence classification head, "
-            "and a new one would be random; fine-tune it, or name a model that is"
+            "nor another that predicts from text, and a new one would be random; fine-tune it, "
+            "or name a model that is"
         )
+    if head == "language" and getattr(config, "is_encoder_decoder", False):
+        return "AutoModelForSeq2SeqLM"
+    return next((auto for auto, of in AUTO_CLASSES.items() if of == head), first)
 
 
 def _tokenizer(source: object, trust_remote_code: bool) -> Any:

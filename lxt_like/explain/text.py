@@ -1,31 +1,33 @@
-"""``lxt.explain`` for text classification: texts in, words with relevances out."""
+"""``lxt.explain``: texts in, words with relevances out, whatever a text model predicts."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
-from torch import Tensor
 
-from ..errors import TruncationWarning
+from ..errors import InputError, TruncationWarning
 from .assemble import Reading, assemble
-from .batches import Options, Row, RowResult, Runner, evaluation_mode, select
-from .encode import Encoding, encode
-from .heads import head_kind, require_choice
-from .inputs import check_texts, positive
+from .batches import Options, Runner, evaluation_mode
+from .encode import Encoding
+from .inputs import as_question, check_prefixes, check_texts, positive, split_questions
 from .loading import load_text_model
 from .result import TextExplanation
-from .windows import limit_window, token_limit, truncate, windows
+from .run import Bar, run
+from .tasks import Task, task_for
+from .tasks.answers import Answers
+from .windows import limit_window, token_limit, windows
 
 
 @overload
 def explain(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but comes first
     model: object,
-    text: str,
+    text: str | Mapping[str, str],
     *,
     pair: str | None = None,
+    prefix: str | None = None,
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
@@ -41,9 +43,10 @@ def explain(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but
 @overload
 def explain(
     model: object,
-    text: Iterable[str],
+    text: Iterable[str | Mapping[str, str] | tuple[str, str]],
     *,
     pair: Iterable[str] | None = None,
+    prefix: str | Iterable[str] | None = None,
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
@@ -58,9 +61,10 @@ def explain(
 ) -> list[TextExplanation]: ...
 def explain(
     model: object,
-    text: str | Iterable[str],
+    text: str | Mapping[str, str] | Iterable[str | Mapping[str, str] | tuple[str, str]],
     *,
     pair: str | Iterable[str] | None = None,
+    prefix: str | Iterable[str] | None = None,
     target: Any = None,
     composite: Any = "attnlrp",
     tokenizer: Any = None,
@@ -73,7 +77,23 @@ def explain(
     trust_remote_code: bool = False,
     progress: bool = False,
 ) -> TextExplanation | list[TextExplanation]:
-    """Explain a text classifier's prediction word by word.
+    """Explain a text model's prediction word by word.
+
+    The model's head says what is predicted, and so what a target is:
+
+    =========================  ===============================  ==============================
+    head                       text                             target; None
+    =========================  ===============================  ==============================
+    sequence classification    a text, perhaps with its pair    a class; the predicted one
+    token classification       a text                           ``Token(word, tag)``; the tag
+                                                                that is most certain, not "O"
+    question answering         (question, context), or          an answer, "start", "end";
+                               dict(question=, context=)        the predicted answer
+    masked language model      a text with one mask             a token; the likeliest
+    causal language model      a prompt                         a token; the likeliest next
+    encoder-decoder            a source, perhaps with the       a token; the likeliest next
+                               ``prefix`` of its output
+    =========================  ===============================  ==============================
 
     A text longer than the model takes is cut as its tokenizer would cut it, with a
     :class:`.TruncationWarning` and a note in the explanation; with ``window`` it is read in
@@ -83,11 +103,12 @@ def explain(
     that the account closes: the mean score = sum of relevances + mean of each entry.
 
     Args:
-        model: a ``torch.nn.Module``, a text-classification pipeline, a local folder (read
+        model: a ``torch.nn.Module``, a pipeline for a text task, a local folder (read
             without network) or a hub id.  It is run in evaluation mode and left as it was.
         text: one text, or several; several are batched by length and returned in order.
-        pair: the second sentence of each text, for models that read two.
-        target: None (the predicted class), an index, a class name, a tensor or list with one
+        pair: the second text of each text, for models that read two (a context, a hypothesis).
+        prefix: what an encoder-decoder has written so far; None: nothing, its start token.
+        target: None (what the model predicts), an index, a name, a tensor or list with one
             of these per text, or an object of ``lxt.targets`` such as a ``Contrast``.
         composite: name of a preset or a ``Composite``; one without a name is recorded as the code
             that makes it.
@@ -108,11 +129,13 @@ def explain(
 
     Raises:
         InputError: something is no valid text, or an option is out of range.
-        TargetError: the model has no such class.
-        ModelError: the model cannot be loaded, or is no sequence classifier.
+        TargetError: the model has no such class, tag or token, or the text no such answer.
+        ModelError: the model cannot be loaded, or has no head that is known.
         UnruledError: with ``strict``, an operation has no rule.
     """
-    given = check_texts(text, pair)
+    texts, pairs = split_questions(text, pair)
+    given = check_texts(texts, pairs)
+    check_prefixes(prefix, given)
     if batch_size is None:
         batch_size = 1 if ledger else 16
     positive(batch_size, "batch_size")
@@ -125,121 +148,53 @@ def explain(
     loaded = load_text_model(
         model, tokenizer=tokenizer, device=device, trust_remote_code=trust_remote_code
     )
+    task = task_for(loaded)
+    if isinstance(task, Answers):
+        given = as_question(given, text)
     limit = token_limit(loaded.model, loaded.tokenizer)
-    side = getattr(loaded.tokenizer, "truncation_side", "right")
-    encodings = [
-        encode(loaded.tokenizer, *both) for both in zip(given.texts, given.pairs, strict=True)
-    ]
+    columns = (given.texts, given.pairs, check_prefixes(prefix, given))
+    encodings = [task.encode(*each) for each in zip(*columns, strict=True)]
     limit_window(window, limit)
-    parts = [_parts(encoding, limit, side, window, stride) for encoding in encodings]
-    _warn_of_cuts(encodings, parts, limit)
+    parts = [_parts(task, encoding, limit, window, stride) for encoding in encodings]
+    _warn_of_cuts(task, encodings, parts, limit)
 
     runner = Runner(loaded, batch_size)
     options = Options(composite, ledger, strict)
-    with evaluation_mode(loaded.model), _Bar(len(encodings), progress) as bar:
-        results = _run(runner, encodings, parts, target, options, bar)
+    with evaluation_mode(loaded.model), Bar(len(encodings), progress) as bar:
+        results = run(runner, task, encodings, parts, target, options, bar)
     readings = [
         Reading(encoding, positions, found, window)
         for encoding, positions, found in zip(encodings, parts, results, strict=True)
     ]
     name = getattr(composite, "name", None) or str(composite)
-    explained = [assemble(reading, loaded, name) for reading in readings]
+    explained = [assemble(reading, task, name) for reading in readings]
     return explained[0] if given.single else explained
 
 
 def _parts(
-    encoding: Encoding, limit: int | None, side: str, window: int | None, stride: int | None
+    task: Task, encoding: Encoding, limit: int | None, window: int | None, stride: int | None
 ) -> list[list[int]]:
     """The positions that the model reads at once: everything, what is not cut off, windows."""
-    if window is not None:
-        return windows(encoding, window, stride)
-    if limit is not None and len(encoding) > limit:
-        return [truncate(encoding, limit, side)]
-    return [list(range(len(encoding)))]
+    if window is None:
+        return [task.cut(encoding, limit)]
+    if not task.windows:
+        raise InputError(
+            f"expected no window, since this is a model for {task.name}: windows have a mean "
+            "score in text classification only"
+        )
+    return windows(encoding, window, stride)
 
 
 def _warn_of_cuts(
-    encodings: Sequence[Encoding], parts: Sequence[list[list[int]]], limit: int | None
+    task: Task, encodings: Sequence[Encoding], parts: Sequence[list[list[int]]], limit: int | None
 ) -> None:
     cut = sum(len(p) == 1 and len(p[0]) < len(e) for e, p in zip(encodings, parts, strict=True))
     if cut:
         which = "the text is" if len(encodings) == 1 else f"{cut} of {len(encodings)} texts are"
+        hint = "; window= explains all of a long text" if task.windows else ""
         warnings.warn(
-            f"{which} longer than the {limit} tokens that the model takes and not read to the "
-            "end; window= explains all of a long text",
+            f"{which} longer than the {limit} tokens that the model takes and not read "
+            f"{'to the end' if task.windows else 'as a whole'}{hint}",
             TruncationWarning,
             stacklevel=3,
         )
-
-
-def _run(
-    runner: Runner,
-    encodings: Sequence[Encoding],
-    parts: Sequence[list[list[int]]],
-    target: Any,
-    options: Options,
-    bar: _Bar,
-) -> list[list[RowResult]]:
-    """The results of every text's parts, in order."""
-    config = getattr(runner.model, "config", None)
-    outputs = getattr(config, "num_labels", None) or 0
-    names = list((getattr(config, "id2label", None) or {}).values())
-    require_choice(target, head_kind(config, outputs), outputs, names)
-
-    rows = [Row(i, e, p) for i, e in enumerate(encodings) for p in parts[i]]
-    whole = [row for row in rows if len(parts[row.item]) == 1]
-    windowed = [row for row in rows if len(parts[row.item]) > 1]
-    results: list[list[RowResult]] = [[] for _ in encodings]
-    for group, wanted in (
-        (whole, target),
-        (windowed, _predicted(runner, windowed, len(encodings)) if target is None else target),
-    ):
-        found: list[RowResult | None] = [None] * len(group)
-        for batch in runner.batches(group):
-            chosen = [group[i] for i in batch]
-            part = select(wanted, [row.item for row in chosen], len(encodings))
-            for i, result in zip(batch, runner.explain(chosen, part, options), strict=True):
-                found[i] = result
-                bar.advance(1 / len(parts[group[i].item]))
-        for row, done in zip(group, found, strict=True):
-            if done is not None:
-                results[row.item].append(done)
-    return results
-
-
-def _predicted(runner: Runner, rows: Sequence[Row], items: int) -> Tensor | None:
-    """The class of the mean of the windows' logits, per text ([items]; -1: no windows)."""
-    if not rows:
-        return None
-    total: dict[int, Tensor] = {}
-    for batch in runner.batches(rows):
-        for i, logits in zip(batch, runner.logits([rows[i] for i in batch]), strict=True):
-            item = rows[i].item
-            total[item] = total.get(item, torch.zeros_like(logits)) + logits
-    classes = [int(total[i].argmax()) if i in total else -1 for i in range(items)]
-    return torch.tensor(classes, device=runner.device)
-
-
-class _Bar:
-    """A progress bar over texts on stderr, or nothing."""
-
-    def __init__(self, total: int, shown: bool) -> None:
-        self._done = 0.0
-        self._bar: Any = None
-        if shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="text")
-
-    def advance(self, share: float) -> None:
-        self._done += share
-        if self._bar is not None:
-            # shares of windows add up to whole texts but for rounding
-            self._bar.update(int(self._done + 1e-6) - self._bar.n)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

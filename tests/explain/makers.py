@@ -20,7 +20,11 @@ from transformers import (
     BertForSequenceClassification,
     ByT5Tokenizer,
     CanineTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
@@ -128,6 +132,43 @@ def bert(tokenizer: Any, labels: int = 2, seed: int = 0, **config: Any) -> Any:
             **config,
         )
     )
+    return stirred(model)
+
+
+def encoder(head: Any, tokenizer: Any, seed: int = 0, **config: Any) -> Any:
+    """A random BERT with another head (a class of transformers)."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(seed)
+    made = BertConfig(
+        vocab_size=len(tokenizer),
+        intermediate_size=48,
+        max_position_embeddings=64,
+        **sizes,
+        **config,
+    )
+    return stirred(head(made))
+
+
+def gpt2(tokenizer: Any, seed: int = 0) -> Any:
+    """A random causal language model."""
+    torch.manual_seed(seed)
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
+    return stirred(GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **special)))
+
+
+def t5(tokenizer: Any, seed: int = 0) -> Any:
+    """A random encoder-decoder; ids 0 to 3 are <pad>, <unk>, <s>, </s>."""
+    torch.manual_seed(seed)
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    special = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0}
+    return stirred(
+        T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **sizes, **special))
+    )
+
+
+def stirred(model: Any) -> Any:
+    """The model with no parameter left at zero or one, in evaluation mode."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

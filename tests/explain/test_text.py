@@ -347,12 +347,23 @@ def test_a_model_in_training_is_evaluated_and_left_as_it_was(
     assert [m.training for m in model.modules()] == before
 
 
-def test_a_model_that_is_no_classifier(engine: Engine, wordpiece: Any) -> None:
+def test_a_model_without_a_head(wordpiece: Any) -> None:
+    from transformers import BertModel
+
+    model = BertModel(makers.bert(wordpiece).config)
+    with pytest.raises(ModelError, match=r"BertModel has no head .* last_hidden_state"):
+        explain(model, "a b", target=0, tokenizer=wordpiece)
+
+
+def test_outputs_of_a_shape_that_is_none_of_a_classifier(engine: Engine, wordpiece: Any) -> None:
     from transformers import BertForMaskedLM
 
-    model = BertForMaskedLM(makers.bert(wordpiece).config)
+    class Odd(BertForMaskedLM):  # type: ignore[misc]
+        """Says by its name that it is a classifier."""
+
+    Odd.__name__ = "OddForSequenceClassification"
     with pytest.raises(ModelError, match=r"logits of shape \[1, classes\], got shape"):
-        explain(model, "a b", target=0, tokenizer=wordpiece)
+        explain(Odd(makers.bert(wordpiece).config), "a b", target=0, tokenizer=wordpiece)
 
 
 def test_a_pipeline(engine: Engine, classifier: Any, wordpiece: Any) -> None:

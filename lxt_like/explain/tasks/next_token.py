@@ -1,0 +1,64 @@
+"""Causal language models: the next token after a prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from ...errors import TargetError
+from ...targets import Token
+from ..encode import Encoding
+from ..rows import Row
+from ..vocabulary import Vocabulary
+from ..windows import truncate
+from .spots import Ask, SpotTask, with_ids
+
+
+class NextToken(SpotTask):
+    """Target: a token by text or id; None: the likeliest.
+
+    Special tokens that the tokenizer puts behind the prompt are left out: nothing is to
+    follow them.  Of a prompt that is too long the beginning is cut off.
+    """
+
+    name = "the next token of a text"
+    parts: ClassVar[tuple[str, ...]] = ("text",)
+
+    def __init__(self, loaded: Any) -> None:
+        super().__init__(loaded)
+        self.vocabulary = Vocabulary(self.tokenizer)
+        self.names = self.vocabulary
+
+    def encode(self, text: str, pair: str | None, prefix: str | None) -> Encoding:
+        made = super().encode(text, pair, prefix)
+        kept = len(made)
+        while kept > 1 and made.segments[kept - 1] is None and made.content(0):
+            kept -= 1
+        extras = {name: values[:kept] for name, values in made.extras.items()}
+        return dataclasses.replace(
+            made,
+            ids=made.ids[:kept],
+            pieces=made.pieces[:kept],
+            segments=made.segments[:kept],
+            spans=made.spans[:kept],
+            extras=extras,
+        )
+
+    def cut(self, encoding: Encoding, limit: int | None) -> list[int]:
+        if limit is None or len(encoding) <= limit:
+            return list(range(len(encoding)))
+        return truncate(encoding, limit, "left")
+
+    def ask(self, row: Row, given: Any) -> Ask:
+        if isinstance(given, Token):
+            raise TargetError(
+                "expected a token that may come next, got a place in the text: cut the prompt "
+                "there and explain what follows it"
+            )
+        inner, notes = with_ids(given, self.vocabulary, self.spaced(row), self.name)
+        return Ask(len(row.positions) - 1, inner, notes=notes)
+
+    def spaced(self, row: Row) -> bool:
+        """Whether a word that follows brings its own space."""
+        text = row.encoding.texts[0]
+        return bool(text) and not text[-1].isspace()

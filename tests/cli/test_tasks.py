@@ -1,0 +1,126 @@
+"""The other kinds of text models on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import BertForMaskedLM, BertForQuestionAnswering, BertForTokenClassification
+
+import lxt_like as lxt
+
+from ..explain import makers
+
+TAGS = {"id2label": {0: "O", 1: "PER", 2: "LOC"}, "label2id": {"O": 0, "PER": 1, "LOC": 2}}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A tiny random model of each kind, as a folder."""
+    words, pieces, bytes_ = makers.wordpiece(), makers.unigram(), makers.byte_bpe()
+    made = {
+        "filler": (makers.encoder(BertForMaskedLM, words), words),
+        "tagger": (makers.encoder(BertForTokenClassification, words, **TAGS), words),
+        "answerer": (makers.encoder(BertForQuestionAnswering, words), words),
+        "writer": (makers.gpt2(bytes_), bytes_),
+        "translator": (makers.t5(pieces), pieces),
+    }
+    folders = {}
+    for name, (model, tokenizer) in made.items():
+        folder = tmp_path_factory.mktemp(name)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        folders[name] = str(folder)
+    return folders
+
+
+CASES: list[tuple[str, list[str], Any, str]] = [
+    ("filler", ["A [MASK] film", "--target", "good"], "good", '"good"'),
+    (
+        "filler",
+        ["A [MASK] film", "--target", "good", "--foil", "dull"],
+        lxt.Contrast("good", "dull"),
+        '"good" rather than "dull"',
+    ),
+    ("tagger", ["the good film", "--target", "film=LOC"], lxt.targets.Token("film", "LOC"), ""),
+    ("tagger", ["the good film", "--target", "film="], lxt.targets.Token("film"), ""),
+    ("tagger", ["the good film", "--target", "PER"], "PER", ""),
+    (
+        "tagger",
+        ["the good film", "--target", "film=PER", "--foil", "O"],
+        lxt.targets.Token("film", lxt.Contrast("PER", "O")),
+        'PER rather than O for "film"',
+    ),
+    ("answerer", ["not dull?", "--pair", "the good film"], None, ""),
+    ("answerer", ["not dull?", "--pair", "the good film", "-t", "good"], "good", '"good"'),
+    ("writer", ["A gripping, funny", "--target", " film"], " film", '" film"'),
+    ("translator", ["A film", "--prefix", "a good", "--target", "film"], "film", '" film"'),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "target", "label"), CASES)
+def test_explain(
+    run: Any,
+    folders: dict[str, str],
+    in_folder: Path,
+    name: str,
+    arguments: list[str],
+    target: Any,
+    label: str,
+) -> None:
+    result = run("explain", "-m", folders[name], *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    Path("why.json").write_text(result.stdout)
+    given = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    ex = lxt.explain(
+        folders[name],
+        arguments[0],
+        pair=given.get("--pair"),
+        prefix=given.get("--prefix"),
+        target=target,
+    )
+    assert lxt.load("why.json") == ex
+    assert label in ("", ex.target.label)
+
+
+def test_many_texts_and_a_file(run: Any, folders: dict[str, str], in_folder: Path) -> None:
+    result = run("explain", "-m", folders["writer"], "A film", "I want", "--out", "why.html")
+    assert result.exit_code == 0
+    assert result.stdout.count("probability") == 2
+    assert Path("why.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("filler", ["A film"], "a text with [MASK]"),
+        ("filler", ["A [MASK]", "-t", "a film"], "a target of one token"),
+        ("tagger", ["a film", "-t", "ORG"], "the model's classes are 'O', 'PER', 'LOC'"),
+        ("tagger", ["a film", "-t", "dull=PER"], "got 'dull', which it does not hold"),
+        ("tagger", ["a film", "-t", "PER", "--foil", "PER"], "the foil is the target itself"),
+        ("answerer", ["who?"], "expected a question and a context"),
+        ("answerer", ["who?", "--pair", "a film", "-t", "nobody"], "stands in the context"),
+        ("writer", ["a film", "--prefix", "x"], "no prefix"),
+        ("writer", ["a film", "--window", "4"], "no window"),
+    ],
+)
+def test_mistakes(
+    refused: Any, folders: dict[str, str], name: str, arguments: list[str], said: str
+) -> None:
+    assert said in refused("explain", "-m", folders[name], *arguments)
+
+
+@pytest.mark.parametrize("name", ["tagger", "writer", "translator"])
+def test_audit_and_plan(run: Any, folders: dict[str, str], name: str) -> None:
+    audited = run("audit", "a good film", "-m", folders[name], "--json")
+    assert audited.exit_code == 0, audited.stderr
+    made = json.loads(audited.stdout)
+    ex = lxt.explain(folders[name], "a good film")
+    assert made["target"]["label"] == ex.target.label
+    assert made["target"]["score"] == pytest.approx(ex.target.score, abs=1e-5)
+    assert made["ok"]
+    planned = run("plan", "-m", folders[name], "--text", "a good film")
+    assert planned.exit_code == 0
+    assert "softmax" in planned.stdout or "attention" in planned.stdout

@@ -1,0 +1,71 @@
+"""A real language model explained token by token as it tells its story."""
+
+from __future__ import annotations
+
+import json
+from math import fsum
+
+import pytest
+import torch
+
+import lxt_like as lxt
+from tests.oracles.llama import llama
+
+from .stories import stories
+
+BEGINNING = "Once upon a time, there was a little girl named"
+TOKENS = 8
+
+
+def test_it_is_rebuilt_as_it_was_trained() -> None:
+    model, tokenizer = stories()
+    inputs = tokenizer("Once upon a time, there was a little girl named Lily.", return_tensors="pt")
+    with torch.no_grad():
+        loss = model(**inputs, labels=inputs["input_ids"]).loss
+    # with a wrong RoPE, or other pieces, about 3
+    assert float(loss) < 0.2
+
+
+def test_a_story_token_by_token() -> None:
+    model, tokenizer = stories()
+    text = BEGINNING
+    for _ in range(TOKENS):
+        ex = lxt.explain(model, text, tokenizer=tokenizer)
+        inputs = tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**inputs).logits[0, -1].double()
+        assert ex.target.index == int(logits.argmax())
+        assert ex.target.score == pytest.approx(float(logits.max()), abs=1e-4)
+        assert ex.target.probability == pytest.approx(float(logits.softmax(-1).max()), abs=1e-6)
+
+        account = ex.account
+        assert account is not None
+        assert abs(account.gap) < 1e-4
+        assert account.unruled < 1e-4
+        shown = fsum(w.relevance for w in ex.words) + ex.special
+        assert shown + fsum(account.entries.values()) == pytest.approx(ex.target.score, abs=1e-4)
+
+        wanted = llama(model, inputs, ex.target.index)["embeddings"][0].sum(-1)
+        assert [t.relevance for t in ex.tokens] == pytest.approx(wanted.tolist(), abs=1e-4)
+        text += json.loads(ex.target.label)
+    assert f"{BEGINNING} Lily. She loved to play outside".startswith(text)
+    assert text.startswith(f"{BEGINNING} Lily. She")
+
+
+def test_why_this_token_rather_than_that() -> None:
+    model, tokenizer = stories()
+    text = "Lily was sad because she lost her"
+    why = lxt.Contrast(" b", " t")
+    ex = lxt.explain(model, text, target=why, tokenizer=tokenizer)
+    assert ex.target.label == '" b" rather than " t"'
+    one, other = (
+        lxt.explain(model, text, target=token, tokenizer=tokenizer) for token in (" b", " t")
+    )
+    assert ex.target.score == pytest.approx(one.target.score - other.target.score, abs=1e-4)
+    for word, a, b in zip(ex.words, one.words, other.words, strict=True):
+        assert word.relevance == pytest.approx(a.relevance - b.relevance, abs=1e-4)
+    assert one.target.probability is not None
+    assert other.target.probability is not None
+    # log-odds
+    odds = one.target.probability / other.target.probability
+    assert ex.target.score == pytest.approx(torch.tensor(odds).log().item(), abs=1e-4)
