@@ -126,6 +126,8 @@ def examine(model_type: str, task: str) -> list[Row]:
             # torch chooses other kernels where no gradient is asked for
             with torch.no_grad():
                 before = [first_logits(run(model, given)).clone()]
+            if not bool(torch.isfinite(before[0]).all()):
+                raise ValueError("the random model's own output is not finite")
             was = snapshot(model)
             before.append(first_logits(run(model, given)).detach().clone())
             own = {d.split(":")[0] for d in differences(was, model)}  # state the model itself keeps

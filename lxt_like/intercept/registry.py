@@ -114,6 +114,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "outer": ("input", "vec2"),
     "addmm": ("input", "mat1", "mat2"),
     "addmv": ("input", "mat", "vec"),
+    "addcmul": ("input", "tensor1", "tensor2"),
     "where": ("condition", "input", "other"),
     "masked_fill": ("input", "mask", "value"),
 }

@@ -29,6 +29,10 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp of masked scores": lambda x: torch.exp(x.masked_fill(x > 0.5, float("-inf"))) + x,
     "an integer added": lambda x: torch.ones_like(x, dtype=torch.int64) * 3 + x,
     "a mask added": lambda x: (x > 0) + x,
+    "addcmul of signals": lambda x: torch.addcmul(x, x, x * 0.5, value=0.3),
+    "addcmul of a signal and weights": lambda x: x
+    + torch.addcmul(torch.ones(8), torch.full((8,), 0.5), tensor2=x),
+    "clamp by a one-element tensor": lambda x: x.clamp(torch.tensor(-0.3), torch.tensor([0.4])),
     "a bounded norm's scale": lambda x: x * (1 / x.norm(dim=-1, keepdim=True)).clamp(max=1.0),
 }
 
@@ -78,3 +82,26 @@ def test_a_linear_system_is_linear_in_its_right_side() -> None:
     wanted = x * (inverse @ weight)
     assert torch.allclose(found.relevance, wanted, atol=1e-12)
     assert found.ledger is not None and float(found.ledger.gap.abs().max()) < 1e-12
+
+
+def test_batch_norm_of_one_transposed_image() -> None:
+    """torch's own backward is wrong there; the account shows it, and so the rule does it right."""
+    torch.manual_seed(0)
+
+    class Transposed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.norm(self.conv(x)).flatten(2).transpose(1, 2)
+            return self.head(y)[:, 3]
+
+    model = Transposed().double().eval()
+    for p in model.parameters():
+        p.data += torch.randn_like(p) * 0.1
+    x = torch.randn(1, 3, 9, 9, dtype=torch.float64)
+    for composite in ("attnlrp", "epsilon_plus"):
+        book = lxt.attribute(model, x, 1, composite, ledger=True).ledger
+        assert book is not None and float(book.gap.abs().max()) < 1e-12

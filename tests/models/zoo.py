@@ -175,7 +175,9 @@ def randomised(model: nn.Module) -> nn.Module:
         # the usual 0.02 dies out within a few narrow layers; what starts at zero gets noise
         if parameter.dim() > 1 and parameter.any():
             deviation, fan_in = float(parameter.data.std()), parameter[0].numel()
-            if 0 < deviation < fan_in**-0.5:
+            if deviation == 0:  # a head that starts at zero
+                parameter.data.normal_(std=fan_in**-0.5, generator=generator)
+            elif deviation < fan_in**-0.5:
                 parameter.data *= fan_in**-0.5 / deviation
         else:
             noise = torch.randn(parameter.shape, generator=generator) * 0.1

@@ -59,7 +59,6 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
     "sinh": (Unknown(lambda x: x.sinh()), "SinhBackward"),
     "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
     "var": (Unknown(lambda x: x.var(-1, keepdim=True).expand(-1, 6)), "VarBackward"),
-    "addcmul": (Unknown(lambda x: torch.addcmul(x, x, x)), "AddcmulBackward"),
     "lerp": (Unknown(lambda x: torch.lerp(x, x * 2, x)), "LerpBackward"),
     "prod": (Unknown(lambda x: x.prod(-1, keepdim=True).expand(-1, 6)), "ProdBackward"),
     "pow of a power": (Unknown(lambda x: 2.0**x), "PowBackward"),

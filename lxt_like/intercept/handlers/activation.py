@@ -93,6 +93,10 @@ def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     names = _CLAMPS[ENTRIES[func].name]
     given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
     bounds = [given.get(n) for n in names]
+    bounds = [
+        b.item() if isinstance(b, Tensor) and b.numel() == 1 and not b.requires_grad else b
+        for b in bounds
+    ]
     if not is_active(args[0]) or any(isinstance(b, Tensor) for b in bounds):
         out = func(*args, **kwargs)
         session.note(out, func)

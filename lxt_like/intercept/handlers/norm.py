@@ -101,6 +101,8 @@ def _running_norm(
     rule = session.rule("norm", func)
     out = func(*args, **kwargs)
     session.claim(out, func, (x,))
+    if out.grad_fn is not None and out.dim() > 2 and out.shape[0] == 1:
+        out.grad_fn.register_prehook(_StridesOf(out.stride()))
     if given.get("running_mean") is None:
         return out
     if operation_of(x) is not None and not isinstance(rule, Gradient):
@@ -110,6 +112,25 @@ def _running_norm(
         shape = (-1, *([1] * (out.dim() - 2)))
         session.measure.declare(out, _BetaShare(shift.reshape(shape).detach()))
     return out
+
+
+class _StridesOf:
+    """Lays out the gradient as the output is.
+
+    torch's backward misreads a gradient of one image that was transposed: it takes the strides
+    for channels-last, and the gradient of the plain model is wrong, too (torch 2.13, CPU).
+    """
+
+    __slots__ = ("strides",)
+
+    def __init__(self, strides: tuple[int, ...]) -> None:
+        self.strides = strides
+
+    def __call__(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        g = grads[0]
+        if g is None or g.stride() == self.strides:
+            return grads
+        return (torch.empty_strided(g.shape, self.strides, dtype=g.dtype, device=g.device).copy_(g),)
 
 
 def _affine(given: dict[str, Any]) -> tuple[Tensor, Tensor]:

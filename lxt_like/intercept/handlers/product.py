@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...rules.base import Gradient, scale_incoming
+from ...rules.base import Gradient, scale_incoming, scaled
 from ...rules.bilinear import Uniform
 from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
@@ -139,6 +139,22 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         out = scale_incoming(func(*args, **kwargs), 1.0 / exponent)
     carry(x, out)  # a power of a gate is a gate
     claim_node(out)
+    return out
+
+
+@handles("product", "addcmul")
+def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x + value * a * b: the product gets its rule, the sum passes both on."""
+    x, a, b = (*args, *(kwargs.pop(n) for n in ("tensor1", "tensor2") if n in kwargs))
+    signals = [is_active(t) and not is_weight(t) for t in (a, b)]
+    if all(signals):
+        rule = session.rule("product", func)
+        if not isinstance(rule, Gradient):
+            a, b = scaled(a, 0.5), scaled(b, 0.5)
+    if session.measure is not None and any(signals) and not (is_active(x) and not is_weight(x)):
+        session.measure.add_constant(x)
+    out = func(x, a, b, **kwargs)
+    session.claim(out, func, (x, a, b))
     return out
 
 
