@@ -30,13 +30,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import lxt_like as lxt
 from tests.models import plain, vision, zoo
 from tests.restore.snapshot import differences, snapshot
 
+ROOT = Path(__file__).resolve().parents[1]
 COMPOSITES = ("attnlrp", "cp_lrp")
 SECONDS = 90
 GOOD = "closes"
@@ -93,7 +93,7 @@ def run(model: Any, given: Any) -> Any:
 
 
 def score(output: Any) -> Tensor:
-    """One number a sample: the third logit at the last position (the first may be that of padding: zero)."""
+    """One number a sample: the third logit at the last position (the first may be padding: 0)."""
     logits = first_logits(output)
     if hasattr(output, "get") and logits is output.get("logits_per_image"):
         return logits.diagonal()
@@ -137,7 +137,13 @@ def examine(model_type: str, task: str) -> list[Row]:
 
 
 def one(
-    model_type: str, task: str, model: Any, given: dict[str, Tensor], before: list[Tensor], composite: str, own: set[str]
+    model_type: str,
+    task: str,
+    model: Any,
+    given: dict[str, Tensor],
+    before: list[Tensor],
+    composite: str,
+    own: set[str],
 ) -> Row:
     """One model under one composite."""
     was = snapshot(model)
@@ -161,7 +167,8 @@ def one(
         return Row(model_type, task, composite, "forward changed", f"by {off:.1e}")
     if not all(bool(p.abs().sum() > 0) for p in parts):
         return Row(model_type, task, composite, "all zero")
-    moved = book.score.abs() + book.inputs.abs() + sum(v.abs() for v in book.entries.values())
+    total = sum(float(p.double().abs().sum()) for p in parts)
+    moved = book.score.abs() + total / len(book.score) + sum(v.abs() for v in book.entries.values())
     gap = float((book.gap.abs() / moved).max())
     unruled = float((book.unruled / moved).max())
     if not (gap <= 1e-4 and unruled <= 1e-4):

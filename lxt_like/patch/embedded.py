@@ -36,6 +36,11 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
         return Layout()
     if ids.dim() != 2 or given.dim() != 2:
         return None
+    if ids.shape == given.shape:
+        # a placeholder for an image, replaced before the look-up: its embedding is thrown away
+        replaced = ids[ids != given]
+        if replaced.numel() < ids.numel() and bool((replaced == replaced[0]).all()):
+            return Layout()
     if ids.shape == given.shape[::-1] and torch.equal(ids.T, given):
         return Layout(transposed=True)
     length = given.shape[1]
@@ -44,6 +49,11 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
         if bool(same.any()):
             return Layout(start=int(same.to(torch.uint8).argmax()), length=length)
     return None
+
+
+def is_same(ids: Tensor, given: Tensor) -> bool:
+    """Whether ``ids`` is the given tensor itself, or a view of all of it."""
+    return ids.numel() == given.numel() and ids.data_ptr() == given.data_ptr()
 
 
 def input_embeddings(model: nn.Module) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError, ModelError
 from ..intercept.tags import put_twin
 from ..numerics import is_finite, upcast
-from .embedded import Layout, input_embeddings, layout_of
+from .embedded import Layout, input_embeddings, is_same, layout_of
 from .hub import load_model
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
@@ -91,6 +91,7 @@ class Inputs:
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
         self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
         self._embeddings = input_embeddings(model)
+        self._sought: set[str] = set()
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
@@ -188,7 +189,11 @@ class Inputs:
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        layouts = {name: layout_of(ids, wanted) for name, wanted in self._ids.items()}
+        known = self._is_known(module)
+        layouts = {
+            name: layout_of(ids, wanted) if known or self._is_sought(name, ids) else None
+            for name, wanted in self._ids.items()
+        }
         weight = getattr(module, "weight", None)
         same = [
             name
@@ -205,14 +210,31 @@ class Inputs:
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
-        if not self._ids:
-            return False
+        return bool(self._ids) and (isinstance(module, nn.Embedding) or self._is_known(module))
+
+    def _is_known(self, module: nn.Module) -> bool:
+        """Whether the model calls it its input embedding; of a model that does not say: any."""
         if not self._embeddings:
             return isinstance(module, nn.Embedding)
         if any(module is known for known in self._embeddings):
             return True
         weights = [getattr(known, "weight", None) for known in self._embeddings]
         return isinstance(module, nn.Embedding) and any(module.weight is w for w in weights)
+
+    def _is_sought(self, name: str, ids: Tensor) -> bool:
+        """Whether any embedding will do: of ids that no known one took, given the very tensor."""
+        return name in self._sought and is_same(ids, self._ids[name])
+
+    def seek(self) -> bool:
+        """Whether to run the forward again: ids were embedded by none of the known embeddings."""
+        missing = {n for n in self._ids if n not in self._found}
+        if not missing or self._sought:
+            return False
+        self._sought = missing
+        for name in self._ids:
+            self._found.pop(name, None)
+            self._tables.pop(name, None)
+        return True
 
     def check_found(self) -> None:
         """Raise if the forward never embedded the ids that are to be explained."""

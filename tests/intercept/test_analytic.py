@@ -18,10 +18,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "log_softmax": lambda x: x.log_softmax(-1),
     "log_softmax over rows": lambda x: torch.log_softmax(x, dim=0),
     "logsumexp": lambda x: x * 0.5 + torch.logsumexp(x, -1, keepdim=True),
-    "logsumexp without its dimension": lambda x: x * x.logsumexp(dim=1)[:, None].detach()
-    + x.logsumexp(1).unsqueeze(1),
-    "logsumexp of masked scores": lambda x: x
-    + x.masked_fill(torch.eye(3, 8, dtype=torch.bool), float("-inf")).logsumexp(-1, True),
+    "logsumexp without its dimension": lambda x: (
+        x * x.logsumexp(dim=1)[:, None].detach() + x.logsumexp(1).unsqueeze(1)
+    ),
+    "logsumexp of masked scores": lambda x: (
+        x + x.masked_fill(torch.eye(3, 8, dtype=torch.bool), float("-inf")).logsumexp(-1, True)
+    ),
     "sqrt": lambda x: (x * x + 0.1).sqrt(),
     "norm": lambda x: x.norm(dim=-1, keepdim=True).expand_as(x),
     "vector_norm": lambda x: torch.linalg.vector_norm(x, dim=-1, keepdim=True) * torch.ones(8),
@@ -30,8 +32,9 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "an integer added": lambda x: torch.ones_like(x, dtype=torch.int64) * 3 + x,
     "a mask added": lambda x: (x > 0) + x,
     "addcmul of signals": lambda x: torch.addcmul(x, x, x * 0.5, value=0.3),
-    "addcmul of a signal and weights": lambda x: x
-    + torch.addcmul(torch.ones(8), torch.full((8,), 0.5), tensor2=x),
+    "addcmul of a signal and weights": lambda x: (
+        x + torch.addcmul(torch.ones(8), torch.full((8,), 0.5), tensor2=x)
+    ),
     "clamp by a one-element tensor": lambda x: x.clamp(torch.tensor(-0.3), torch.tensor([0.4])),
     "a bounded norm's scale": lambda x: x * (1 / x.norm(dim=-1, keepdim=True)).clamp(max=1.0),
 }

@@ -83,7 +83,7 @@ def test_apply_is_the_original_before_and_after(registered: str) -> None:
 
 
 def test_names_are_full_and_registered_once(registered: str) -> None:
-    with pytest.raises(RegistryError, match="package.module.Class"):
+    with pytest.raises(RegistryError, match=r"package\.module\.Class"):
         handles_function("OwnGelu")
     with pytest.raises(RegistryError, match="one function, one rule"):
         handles_function(registered)(opened)

@@ -89,5 +89,8 @@ def example(model: nn.Module) -> Any:
     if isinstance(model, _Sentence):
         mask = torch.ones((2, 8), dtype=torch.int64)
         mask[1, 6:] = 0
-        return {"input_ids": torch.randint(3, 99, (2, 8), generator=generator), "attention_mask": mask}
+        return {
+            "input_ids": torch.randint(3, 99, (2, 8), generator=generator),
+            "attention_mask": mask,
+        }
     return torch.randn((2, 8, WIDTH), generator=generator)

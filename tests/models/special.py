@@ -1,4 +1,4 @@
-"""What a type needs beyond the general sizes: fields of its configuration, inputs of its forward."""
+"""What a type needs beyond the general sizes: fields of its configuration, forward inputs."""
 
 from __future__ import annotations
 
@@ -43,8 +43,18 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "convnextv2": {"patch_size": 2},
     "bit": {"num_groups": 8},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2},
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid", "hybrid"], "num_hidden_layers": 3, "attention_hidden_size": 64},
-    "zamba2": {"layers_block_type": _HYBRID, "num_hidden_layers": 2, "mamba_headdim": 16, "n_mamba_heads": 4, "num_mem_blocks": 1},
+    "zamba": {
+        "layers_block_type": ["linear_attention", "hybrid", "hybrid"],
+        "num_hidden_layers": 3,
+        "attention_hidden_size": 64,
+    },
+    "zamba2": {
+        "layers_block_type": _HYBRID,
+        "num_hidden_layers": 2,
+        "mamba_headdim": 16,
+        "n_mamba_heads": 4,
+        "num_mem_blocks": 1,
+    },
     "recurrent_gemma": {"num_hidden_layers": 3, "lru_width": 32},
     "cohere_compass_text": {
         "rope_parameters": {
@@ -101,8 +111,18 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8.0}},
     "lxmert": {"num_qa_labels": 3},
-    "bamba": {"attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1},
-    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"],"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_n_groups": 1},
+    "bamba": {
+        "attn_layer_indices": [1],
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
+        "mamba_n_groups": 1,
+    },
+    "granitemoehybrid": {
+        "layer_types": ["linear_attention", "full_attention"],
+        "mamba_n_heads": 4,
+        "mamba_d_head": 16,
+        "mamba_n_groups": 1,
+    },
     "mamba2": {"num_heads": 4, "head_dim": 16, "n_groups": 1},
     "zaya": {"num_experts_per_tok": 1},
 }

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from tests.models.zoo import randomised
 
-_SMALL = "test_ atto femto pico nano xxs xx_small xsmall xs tiny mini 050 s0 b0 small 18 _s 26".split()
+_SMALL = (
+    "test_ atto femto pico nano xxs xx_small xsmall xs tiny mini 050 s0 b0 small 18 _s 26".split()
+)
 
 
 CHOSEN = dict(
@@ -71,7 +73,7 @@ class _Interpolation(enum.Enum):
 
 
 class _Stub(types.ModuleType):
-    __path__: list[str] = []
+    __path__ = ()
     InterpolationMode = _Interpolation
 
     def __getattr__(self, name: str) -> Any:

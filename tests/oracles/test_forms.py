@@ -120,7 +120,9 @@ def _disentangled() -> Form:
 def _linear() -> Form:
     m = _model("minimax", "causal-lm")
     layer = next(x for x in m.modules() if type(x).__name__ == "MiniMaxLightningAttention")
-    return Form(m, layer, lambda x: layer(x, None, None)[0], lambda x, cp: forms.linear(layer, x, cp))
+    return Form(
+        m, layer, lambda x: layer(x, None, None)[0], lambda x, cp: forms.linear(layer, x, cp)
+    )
 
 
 def _state_space() -> Form:

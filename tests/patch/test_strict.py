@@ -56,8 +56,6 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
     "cumprod": (Unknown(lambda x: x.cumprod(-1)), "CumprodBackward"),
     "cummax": (Unknown(lambda x: x.cummax(-1).values), "CummaxBackward"),
     "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
-    "sinh": (Unknown(lambda x: x.sinh()), "SinhBackward"),
-    "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
     "var": (Unknown(lambda x: x.var(-1, keepdim=True).expand(-1, 6)), "VarBackward"),
     "lerp": (Unknown(lambda x: torch.lerp(x, x * 2, x)), "LerpBackward"),
     "prod": (Unknown(lambda x: x.prod(-1, keepdim=True).expand(-1, 6)), "ProdBackward"),

@@ -130,7 +130,9 @@ class _StridesOf:
         g = grads[0]
         if g is None or g.stride() == self.strides:
             return grads
-        return (torch.empty_strided(g.shape, self.strides, dtype=g.dtype, device=g.device).copy_(g),)
+        return (
+            torch.empty_strided(g.shape, self.strides, dtype=g.dtype, device=g.device).copy_(g),
+        )
 
 
 def _affine(given: dict[str, Any]) -> tuple[Tensor, Tensor]:

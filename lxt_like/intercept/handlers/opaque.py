@@ -55,7 +55,7 @@ def _reversible(session: Session, cls: Any, args: tuple[Any, ...]) -> Any:
 
     Source: Kitaev et al. 2020, arXiv:2001.04451, equation 9.
     """
-    both, layers, mask, hashes, states, attentions, buckets, cache, length, wants, _ = args
+    both, layers, mask, hashes, _, attentions, buckets, cache, length, wants, _ = args
     hidden, attended = torch.chunk(both, 2, dim=-1)
     if attentions or wants:
         session.refuse("reversible layers are explained without their hidden states or attentions")
