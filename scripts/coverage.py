@@ -5,241 +5,164 @@
     python scripts/coverage.py --task causal-lm --type llama     # one model, in detail
     python scripts/coverage.py --check                           # exit 1 if what worked does not
 
-For each model type of the auto-mappings a tiny random model is built from its configuration and
-explained under ``attnlrp`` and ``cp_lrp``.  Checked are: the forward is unchanged; nothing is
-unruled; the ledger closes to 1e-4; gradients under the patch differ from the plain ones; relevance
-is not all zero; the model is restored to identical objects.  Writes docs/coverage.md and
-docs/coverage.json.
+For each model type of the auto-mappings, each timm family (where timm is installed) and torch's own
+transformers a tiny random model is built and explained under ``attnlrp`` and ``cp_lrp``.  Checked
+are: the forward is unchanged; nothing is unruled; the ledger closes to 1e-4; gradients under the
+patch differ from the plain ones; relevance is not all zero; the model is restored to identical
+objects.  Writes docs/coverage.md and docs/coverage.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
+import multiprocessing
+import os
+import resource
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import lxt_like as lxt
-from tests.models import plain, vision, zoo
-from tests.restore.snapshot import differences, snapshot
+from tests.models.examine import COMPOSITES, GOOD, MISSING, NOT_BUILT, TASKS, Row, examine, types_of
+from tests.models.special import REASONS
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPOSITES = ("attnlrp", "cp_lrp")
-SECONDS = 90
-GOOD = "closes"
-LINEAR = {"linear", "conv", "add", "pooling", "activation", "batch_norm"}
-"""Kinds whose rules are the gradient itself where the activations are ReLUs."""
 
 
-def types_of(task: str) -> list[str]:
-    """The model types of a task."""
-    if task == "timm":
-        return list(vision.families())
-    return list(plain.TYPES) if task == "torch" else sorted(zoo.TASKS[task])
+def quiet() -> None:
+    """One worker: one thread, no chatter."""
+    import transformers
+
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
 
 
-def source(task: str) -> Any:
-    """What builds the models of a task."""
-    return {"timm": vision, "torch": plain}.get(task, zoo)
+def timed(what: tuple[str, str]) -> tuple[list[Row], float, float]:
+    """The rows of one model, the seconds that they took, and the process's peak memory in GiB."""
+    start = time.perf_counter()
+    rows = examine(what[1], what[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return rows, time.perf_counter() - start, peak
 
 
-TASKS = (*zoo.TASKS, "timm", "torch")
+def reason(row: Row) -> str:
+    """Why a row does not close, or what is particular."""
+    return row.detail if row.result == GOOD else REASONS.get(row.type, row.detail)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One model under one composite."""
-
-    type: str
-    task: str
-    composite: str
-    result: str
-    detail: str = ""
-
-
-def first_logits(output: Any) -> Tensor:
-    """A tensor of scores [batch, ...] of any output."""
-    if isinstance(output, Tensor):
-        return output
-    for name in (
-        "logits",
-        "start_logits",
-        "logits_per_image",
-        "logits_per_video",
-        "last_hidden_state",
-    ):
-        found = output.get(name) if hasattr(output, "get") else None
-        if isinstance(found, Tensor):
-            return found
-    return next(v for v in output.values() if isinstance(v, Tensor) and v.is_floating_point())
+def counted(rows: list[Row]) -> str:
+    """The two shares that matter: of the models that can be had, and of those that were built."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for r in rows:
+        models.setdefault((r.task, r.type), []).append(r.result)
+    had = [results for results in models.values() if MISSING not in results]
+    built = [results for results in had if NOT_BUILT not in results]
+    good = sum(all(r == GOOD for r in results) for results in built)
+    return (
+        f"{len(models)} models; {len(models) - len(had)} need a package that is not there; of the "
+        f"other {len(had)}, {len(built)} were built ({len(built) / max(len(had), 1):.1%}); of "
+        f"these {good} pass every check under both composites ({good / max(len(built), 1):.1%})"
+    )
 
 
-def run(model: Any, given: Any) -> Any:
-    """The model's output."""
-    return model(given) if isinstance(given, Tensor) else model(**given)
-
-
-def score(output: Any) -> Tensor:
-    """One number a sample: the third logit at the last position (the first may be padding: 0)."""
-    logits = first_logits(output)
-    if hasattr(output, "get") and logits is output.get("logits_per_image"):
-        return logits.diagonal()
-    flat = logits if logits.dim() <= 2 else logits.flatten(1, -2)[:, -1]
-    return flat[:, min(2, flat.shape[1] - 1)] if flat.dim() == 2 else flat
-
-
-@contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    """TimeoutError after ``seconds``."""
-
-    def stop(*_: Any) -> None:
-        raise TimeoutError(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def examine(model_type: str, task: str) -> list[Row]:
-    """The rows of one model; a model that cannot be built or run says why."""
-    try:
-        with limited(SECONDS):
-            model = source(task).build(model_type, task)
-            given = source(task).example(model)
-            # torch chooses other kernels where no gradient is asked for
-            with torch.no_grad():
-                before = [first_logits(run(model, given)).clone()]
-            if not bool(torch.isfinite(before[0]).all()):
-                raise ValueError("the random model's own output is not finite")
-            was = snapshot(model)
-            before.append(first_logits(run(model, given)).detach().clone())
-            own = {d.split(":")[0] for d in differences(was, model)}  # state the model itself keeps
-    except Exception as e:
-        return [Row(model_type, task, c, "not built", brief(e)) for c in COMPOSITES]
-    return [one(model_type, task, model, given, before, c, own) for c in COMPOSITES]
-
-
-def one(
-    model_type: str,
-    task: str,
-    model: Any,
-    given: dict[str, Tensor],
-    before: list[Tensor],
-    composite: str,
-    own: set[str],
-) -> Row:
-    """One model under one composite."""
-    was = snapshot(model)
-    try:
-        with limited(SECONDS):
-            target = lxt.targets.Output(score)
-            found = lxt.attribute(model, given, target, composite, ledger=True)
-            plain = lxt.attribute(model, given, target, "gradient")
-    except Exception as e:
-        kind = "no rule" if isinstance(e, lxt.errors.UnruledError) else "error"
-        return Row(model_type, task, composite, kind, brief(e))
-    changed = [d for d in differences(was, model) if d.split(":")[0] not in own]
-    if changed:
-        return Row(model_type, task, composite, "not restored", str(changed[0])[:200])
-    book = found.ledger
-    assert book is not None
-    parts = found.relevance.values() if isinstance(found.relevance, dict) else [found.relevance]
-    logits = first_logits(found.output)
-    if not any(torch.equal(logits, b) for b in before):
-        off = min(float((logits - b).abs().max()) for b in before)
-        return Row(model_type, task, composite, "forward changed", f"by {off:.1e}")
-    if not all(bool(p.abs().sum() > 0) for p in parts):
-        return Row(model_type, task, composite, "all zero")
-    total = sum(float(p.double().abs().sum()) for p in parts)
-    moved = book.score.abs() + total / len(book.score) + sum(v.abs() for v in book.entries.values())
-    gap = float((book.gap.abs() / moved).max())
-    unruled = float((book.unruled / moved).max())
-    if not (gap <= 1e-4 and unruled <= 1e-4):
-        return Row(model_type, task, composite, "open", f"gap {gap:.1e}, unruled {unruled:.1e}")
-    others = plain.relevance.values() if isinstance(plain.relevance, dict) else [plain.relevance]
-    same = all(torch.equal(a, b) for a, b in zip(parts, others, strict=True))
-    if same:
-        rows = lxt.plan(model, composite, given).rows
-        ruled = {"batch_norm" if r.op == "batch_norm" else r.kind for r in rows}
-        if ruled <= LINEAR:
-            return Row(model_type, task, composite, GOOD, "piecewise linear: the gradient itself")
-        return Row(model_type, task, composite, "same as gradient", ", ".join(sorted(ruled)))
-    return Row(model_type, task, composite, GOOD, ", ".join(sorted(book.entries)))
-
-
-def brief(e: Exception) -> str:
-    return f"{type(e).__name__}: {' '.join(str(e).split())[:240]}"
-
-
-def page(rows: list[Row]) -> str:
+def page(rows: list[Row], cost: str) -> str:
     """docs/coverage.md."""
     from transformers import __version__
 
     counts = Counter((r.composite, r.result) for r in rows)
-    lines = [
-        "# Coverage",
-        "",
-        "<!-- Made by scripts/coverage.py. -->",
-        "",
-        f"Tiny random models of transformers {__version__}, one per type and task, in float32.",
-        "",
-        "| result | " + " | ".join(f"`{c}`" for c in COMPOSITES) + " |",
-        "| --- | " + " | ".join("---:" for _ in COMPOSITES) + " |",
-    ]
-    for result in sorted({r.result for r in rows}, key=lambda r: (r != GOOD, r)):
-        cells = " | ".join(str(counts[c, result]) for c in COMPOSITES)
-        lines.append(f"| {result} | {cells} |")
-    lines += ["", "| type | task | `attnlrp` | `cp_lrp` | what is particular |"]
-    lines.append("| --- | --- | --- | --- | --- |")
+    names = " | ".join(f"`{c}`" for c in COMPOSITES)
     by_model: dict[tuple[str, str], dict[str, Row]] = {}
     for r in rows:
         by_model.setdefault((r.type, r.task), {})[r.composite] = r
-    for (model_type, task), found in sorted(by_model.items()):
-        results = [found[c].result if c in found else "" for c in COMPOSITES]
-        detail = next((found[c].detail for c in COMPOSITES if c in found), "").replace("|", "\\|")
-        lines.append(f"| {model_type} | {task} | {results[0]} | {results[1]} | {detail} |")
-    return "\n".join(lines) + "\n"
+
+    def line(key: tuple[str, str]) -> str:
+        found = by_model[key]
+        worst = next((r for r in found.values() if r.result != GOOD), found[COMPOSITES[0]])
+        results = " | ".join(found[c].result if c in found else "" for c in COMPOSITES)
+        return f"| {key[0]} | {key[1]} | {results} | {reason(worst).replace('|', chr(92) + '|')} |"
+
+    def table(keys: list[tuple[str, str]], last: str) -> list[str]:
+        head = [f"| type | task | {names} | {last} |", "| --- | --- | --- | --- | --- |"]
+        return [*head, *(line(k) for k in keys), ""]
+
+    open_ones = [
+        k for k, v in sorted(by_model.items()) if any(r.result != GOOD for r in v.values())
+    ]
+    closed = [k for k in sorted(by_model) if k not in set(open_ones)]
+    return "\n".join(
+        [
+            "# Coverage",
+            "",
+            "<!-- Made by scripts/coverage.py. -->",
+            "",
+            f"Small random models of transformers {__version__}, one per type and task of its",
+            "auto-mappings; one of each timm family; torch's own transformers. All in float32,",
+            "with random biases, checked under two composites: the forward is unchanged bit for bit,",
+            "nothing is unruled, the ledger closes to 1e-4 of what it moves (|score| + the inputs'",
+            "summed |relevance| + |entries|), relevance is neither zero nor the plain gradient's",
+            "(piecewise linear networks aside), and the model is restored to identical objects.",
+            "",
+            f"{counted(rows)}.",
+            "",
+            f"{cost} `python scripts/coverage.py` makes this page; `--check` compares with it.",
+            "",
+            f"| result | {names} |",
+            "| --- | " + " | ".join("---:" for _ in COMPOSITES) + " |",
+            *(
+                f"| {result} | " + " | ".join(str(counts[c, result]) for c in COMPOSITES) + " |"
+                for result in sorted({r.result for r in rows}, key=lambda r: (r != GOOD, r))
+            ),
+            "",
+            "## What does not close, and why",
+            "",
+            *table(open_ones, "why"),
+            "## What closes",
+            "",
+            "The last column names the ledger's entries beside the inputs.",
+            "",
+            *table(closed, "what is particular"),
+        ]
+    )
 
 
 def main() -> int:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=sorted(TASKS), action="append")
     parser.add_argument("--type", action="append", help="model types; default: all")
     parser.add_argument("--json", type=Path, default=ROOT / "docs" / "coverage.json")
     parser.add_argument("--check", action="store_true", help="compare with the file; write nothing")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
+    quiet()
+    wanted = [
+        (task, t)
+        for task in options.task or TASKS
+        for t in types_of(task)
+        if not options.type or t in options.type
+    ]
     rows: list[Row] = []
-    for task in options.task or TASKS:
-        for model_type in types_of(task):
-            if options.type and model_type not in options.type:
-                continue
-            start = time.perf_counter()
-            found = examine(model_type, task)
+    start, peak = time.perf_counter(), 0.0
+    # a worker lives for some models only: what libraries cache does not add up
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.workers, quiet, maxtasksperchild=40) as pool:
+        for found, seconds, memory in pool.imap(timed, wanted):
             rows += found
+            peak = max(peak, memory)
             said = "; ".join(f"{r.composite} {r.result} {r.detail}" for r in found)
-            print(f"{task} {model_type} ({time.perf_counter() - start:.1f} s): {said}", flush=True)
+            print(f"{found[0].task} {found[0].type} ({seconds:.1f} s): {said}", flush=True)
+    cost = (
+        f"{(time.perf_counter() - start) / 60:.0f} minutes with {options.workers} workers, each "
+        f"below {peak:.1f} GiB."
+    )
     known = json.loads(options.json.read_text()) if options.json.is_file() else []
     good = {(r["type"], r["task"], r["composite"]) for r in known if r["result"] == GOOD}
     lost = [r for r in rows if r.result != GOOD and (r.type, r.task, r.composite) in good]
@@ -247,9 +170,9 @@ def main() -> int:
         print(f"worked before: {r}", file=sys.stderr)
     if not (options.check or options.task or options.type):
         options.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n")
-        options.json.with_suffix(".md").write_text(page(rows), encoding="utf-8")
-    counts = Counter(r.result for r in rows)
-    print(", ".join(f"{n} {result}" for result, n in counts.most_common()))
+        options.json.with_suffix(".md").write_text(page(rows, cost), encoding="utf-8")
+    print(", ".join(f"{n} {result}" for result, n in Counter(r.result for r in rows).most_common()))
+    print(f"{counted(rows)}.\n{cost}")
     return 1 if lost else 0
 
 

@@ -179,3 +179,6 @@ INPUTS: dict[str, Callable[[Any, dict[str, Tensor]], dict[str, Any]]] = {
     "wav2vec2-bert": _features,
 }
 """model type -> its inputs, from those that its signature asks for."""
+
+REASONS: dict[str, str] = {}
+"""Type -> why it does not close, where the error's own words do not say it."""
