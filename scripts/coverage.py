@@ -105,7 +105,7 @@ def page(rows: list[Row], cost: str) -> str:
             "",
             f"Small random models of transformers {__version__}, one per type and task of its",
             "auto-mappings; one of each timm family; torch's own transformers. All in float32,",
-            "with random biases, checked under two composites: the forward is unchanged bit for bit,",
+            "with random biases, under two composites: the forward is unchanged bit for bit,",
             "nothing is unruled, the ledger closes to 1e-4 of what it moves (|score| + the inputs'",
             "summed |relevance| + |entries|), relevance is neither zero nor the plain gradient's",
             "(piecewise linear networks aside), and the model is restored to identical objects.",
