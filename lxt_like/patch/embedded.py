@@ -17,15 +17,23 @@ class Layout:
         transposed: [tokens, batch] instead of [batch, tokens].
         start: the first of the given tokens among all that were embedded.
         length: how many they are; None: they are all.
+        left_out: how many of the given tokens the model drops in front and at the end.
+        copies: how often each sample's tokens are embedded, one after the other: once a frame.
     """
 
     transposed: bool = False
     start: int = 0
     length: int | None = None
+    left_out: tuple[int, int] = (0, 0)
+    copies: int = 1
 
     def take(self, embedded: Tensor) -> Tensor:
         """The embeddings of the given tokens: [batch, tokens, ...], or as they are."""
         x = embedded.transpose(0, 1) if self.transposed else embedded
+        if self.copies > 1:
+            return x.reshape(-1, self.copies, *x.shape[1:]).sum(1)
+        if any(self.left_out):
+            return torch.nn.functional.pad(x, (0, 0, *self.left_out))
         return (x if self.length is None else x.narrow(1, self.start, self.length)).contiguous()
 
 
@@ -43,7 +51,15 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
             return Layout()
     if ids.shape == given.shape[::-1] and torch.equal(ids.T, given):
         return Layout(transposed=True)
+    copies, rest = divmod(ids.shape[0], given.shape[0])
+    if copies > 1 and not rest and ids.shape[1] == given.shape[1]:
+        return Layout(copies=copies) if is_repeated(ids, given) else None
     length = given.shape[1]
+    if ids.shape[1] < length and _storage(ids) == _storage(given):
+        if ids.stride() != given.stride() or ids.shape[0] != given.shape[0]:
+            return None
+        start = (ids.storage_offset() - given.storage_offset()) // given.stride(1)
+        return Layout(left_out=(start, length - start - ids.shape[1]))
     if ids.shape[0] == given.shape[0] and ids.shape[1] > length:
         same = (ids.unfold(1, length, 1) == given[:, None]).all(-1).all(0)
         if bool(same.any()):
@@ -51,9 +67,20 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
     return None
 
 
+def _storage(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
+
+
 def is_same(ids: Tensor, given: Tensor) -> bool:
     """Whether ``ids`` is the given tensor itself, or a view of all of it."""
     return ids.numel() == given.numel() and ids.data_ptr() == given.data_ptr()
+
+
+def is_repeated(ids: Tensor, given: Tensor) -> bool:
+    """Whether ``ids`` holds each row of the given several times, copies side by side."""
+    copies = ids.shape[0] // given.shape[0]
+    wanted = (copies * given.shape[0], *given.shape[1:])
+    return ids.shape == wanted and torch.equal(ids, given.repeat_interleave(copies, 0))
 
 
 def input_embeddings(model: nn.Module) -> list[nn.Module]:

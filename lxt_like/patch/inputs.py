@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError, ModelError
 from ..intercept.tags import put_twin
 from ..numerics import is_finite, upcast
-from .embedded import Layout, input_embeddings, is_same, layout_of
+from .embedded import Layout, input_embeddings, is_repeated, is_same, layout_of
 from .hub import load_model
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
@@ -222,8 +222,9 @@ class Inputs:
         return isinstance(module, nn.Embedding) and any(module.weight is w for w in weights)
 
     def _is_sought(self, name: str, ids: Tensor) -> bool:
-        """Whether any embedding will do: of ids that no known one took, given the very tensor."""
-        return name in self._sought and is_same(ids, self._ids[name])
+        """Whether any embedding will do: of ids that no known one took, given these very ids."""
+        wanted = self._ids[name]
+        return name in self._sought and (is_same(ids, wanted) or is_repeated(ids, wanted))
 
     def seek(self) -> bool:
         """Whether to run the forward again: ids were embedded by none of the known embeddings."""

@@ -23,6 +23,12 @@ IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
         (torch.where(IDS == 7, 1, IDS), Layout()),
         (torch.where((IDS == 3) | (IDS == 8), 0, IDS), Layout()),
         (torch.tensor([[1, 4, 5], [6, 7, 2]]), None),
+        (IDS[:, 1:], Layout(left_out=(1, 0))),
+        (IDS[:, :1], Layout(left_out=(0, 2))),
+        (IDS[:, ::2], None),
+        (IDS[:1, 1:], None),
+        (IDS.repeat_interleave(2, 0), Layout(copies=2)),
+        (IDS.repeat(2, 1), None),
         (IDS + 1, None),
         (torch.arange(3), None),
     ],
@@ -61,6 +67,62 @@ def test_added_tokens_are_an_entry_of_the_ledger(batch: int) -> None:
     assert torch.allclose(found.ledger.entries["constant"], prompt.expand(batch), atol=1e-12)
     assert float(found.ledger.gap.abs().max()) < 1e-12
     assert found.gradient.shape == (batch, 3, 4)
+
+
+class InParts(nn.Module):
+    """Drops the first token, and embeds the rest in two goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        rest = input_ids[:, 1:]
+        return self.head(
+            self.words(rest[:, :1]).sum(1) + torch.relu(self.words(rest[:, 1:])).sum(1)
+        )
+
+
+def test_tokens_that_the_model_drops_have_none() -> None:
+    model = InParts().double()
+    found = lxt.attribute(model, {"input_ids": IDS}, 1, ledger=True)
+    e, weight = model.words(IDS), model.head.weight[1]
+    wanted = torch.stack([0 * e[:, 0].sum(-1), e[:, 1] @ weight, torch.relu(e[:, 2]) @ weight], 1)
+    assert torch.allclose(found.relevance, wanted, atol=1e-12)
+    assert found.ledger is not None
+    assert float(found.ledger.gap.abs().max()) < 1e-12
+
+
+class Frames(nn.Module):
+    """Its question is embedded once a frame, by a module that the model does not call its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.asked, self.head = nn.Embedding(9, 4), nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.words
+
+    def forward(self, input_ids: Tensor, asked_input_ids: Tensor) -> Tensor:
+        asked = torch.relu(self.asked(asked_input_ids.repeat_interleave(2, 0))).unflatten(
+            0, (-1, 2)
+        )
+        scale = torch.tensor([1.0, 2.0], dtype=asked.dtype).view(2, 1, 1)
+        return self.head(self.words(input_ids).sum(1) + (scale * asked).sum((1, 2)))
+
+
+def test_tokens_embedded_once_a_frame() -> None:
+    model = Frames().double()
+    given = {"input_ids": IDS, "asked_input_ids": IDS.flip(1)}
+    found = lxt.attribute(model, given, 1, ledger=True)
+    weight = model.head.weight[1]
+    assert torch.allclose(found.relevance["input_ids"], model.words(IDS) @ weight, atol=1e-12)
+    asked = 3 * torch.relu(model.asked(IDS.flip(1))) @ weight
+    assert torch.allclose(found.relevance["asked_input_ids"], asked, atol=1e-12)
+    assert found.ledger is not None
+    assert float(found.ledger.gap.abs().max()) < 1e-12
 
 
 def test_encoder_and_decoder_have_embeddings_of_their_own() -> None:

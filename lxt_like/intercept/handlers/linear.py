@@ -49,12 +49,12 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     weight = args[1] if len(args) > 1 else kwargs["weight"]
     if is_active(weight) and not is_weight(weight) and is_active(x):
         return pair(session, func, args, kwargs)
-    if not is_active(x):
-        return func(*args, **kwargs)
     kind = ENTRIES[func].kind
     asked = func
     if session.froze and kind == "linear" and _unfolds(x, weight):
         func = _folded
+    if not is_active(x):
+        return func(*args, **kwargs)
     rule = session.rule(kind, asked)
     if is_plain(session, rule):
         out = func(*args, **kwargs)
