@@ -130,9 +130,9 @@ class Measure:
         if kind == "move":
             return self.seen(dispatch(session, func, args, kwargs), args)
         run = partial(dispatch, session, func)
-        return self._measured(session, func, run, args, kwargs, kind)
+        return self.measured(session, func, run, args, kwargs, kind)
 
-    def _measured(
+    def measured(
         self,
         session: Session,
         func: Func,
@@ -141,6 +141,7 @@ class Measure:
         kwargs: dict[str, Any],
         kind: str,
     ) -> Any:
+        """Run ``func`` by ``run`` and keep its record, whatever ``func`` is made of."""
         outer, self._record = self._record, Record(name_of(func), kind, session.path)
         pending, self._pending = self._pending, []
         record, self.rule = self._record, ("", "")
@@ -248,7 +249,7 @@ class Measure:
         carry_all(target, old)
         kind = ENTRIES[plain].kind if plain in ENTRIES else "sum"
         run = partial(dispatch, session, plain)
-        result = self._measured(session, plain, run, (old, *arguments), options, kind)
+        result = self.measured(session, plain, run, (old, *arguments), options, kind)
         self._protect(target)
         target.copy_(result)
         replace(target, None)

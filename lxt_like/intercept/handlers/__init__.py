@@ -3,7 +3,7 @@
 from importlib import import_module
 
 _MODULES = ("structural", "linear", "bilinear", "product", "softmax", "attention", "norm")
-_MORE = ("activation", "pooling", "multihead", "analytic", "solve", "opaque")
+_MORE = ("activation", "pooling", "multihead", "analytic", "solve", "opaque", "quantised")
 
 
 def install() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from ...rules.base import Gradient
 from ..functions import handles_function, opened
+from ..graph import claim_node
 from ..session import Session
 
 _MODELS = "transformers.models"
@@ -31,7 +32,7 @@ def _yoso(session: Session, cls: Any, args: tuple[Any, ...]) -> Any:
     query_mask, key_mask, query, key, value, config = args
     if isinstance(session.rule("attention", torch.matmul), Gradient):
         out = cls.__mro__[1].apply.__func__(cls, *args)
-        session.claim(out, torch.matmul, (query, key, value))
+        claim_node(out)
         return out
     with torch.no_grad():
         cosine = torch.matmul(query, key.transpose(-1, -2))
