@@ -74,6 +74,9 @@ class ScopedCheckpoint(Scoped):
         return self.original(patch.recomputed(function, path, types), *args, **kwargs)
 
 
+_OPAQUE_KERNELS = ("flex_attention", "flash_attention", "paged|")
+"""transformers' names of attention kernels that are one node, or none, in autograd's graph."""
+
 Modules = Sequence[tuple[str, nn.Module]]
 
 
@@ -93,6 +96,12 @@ def refuse_unpatchable(modules: Modules) -> None:
             )
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
+        kernel = str(getattr(getattr(module, "config", None), "_attn_implementation", ""))
+        if kernel.startswith(_OPAQUE_KERNELS) or "/" in kernel:
+            raise PatchError(
+                f"{here} attends by {kernel!r}, a compiled kernel whose softmax cannot be "
+                "intercepted; model.set_attn_implementation('sdpa') computes the same"
+            )
         for own, parameter in module._parameters.items():
             if parameter is None or not parameter.is_inference():
                 continue

@@ -54,6 +54,55 @@ def test_what_cannot_be_patched_is_refused(name: str) -> None:
     assert install._attributes == {}
 
 
+@pytest.mark.parametrize("kernel", ["flex_attention", "flash_attention_2", "paged|sdpa", "a/b"])
+def test_attention_by_a_compiled_kernel_is_refused(kernel: str) -> None:
+    model = build("llama")
+    model.config._attn_implementation = kernel
+    with pytest.raises(PatchError, match=r"set_attn_implementation\('sdpa'\) computes the same"):
+        lxt.attribute(model, inputs("llama"), 0)
+    model.set_attn_implementation("sdpa")
+    want = lxt.attribute(build("llama"), inputs("llama"), 0).relevance
+    assert torch.equal(lxt.attribute(model, inputs("llama"), 0).relevance, want)
+
+
+def packed(model: Any, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Both samples in one row, told apart by position ids alone."""
+    rows = [ids[real.bool()] for ids, real in zip(*given.values(), strict=True)]
+    positions = torch.cat([torch.arange(len(row)) for row in rows])
+    # transformers tells packed texts apart only where no cache is kept
+    return {"input_ids": torch.cat(rows)[None], "position_ids": positions[None], "use_cache": False}
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_sequences(attention: Any, composite: str) -> None:
+    """A packed text's relevance is that of the text alone; the other gets none."""
+    model = build("llama", head="lm", attn=attention)
+    given = {k: inputs("llama", padded="right")[k] for k in ("input_ids", "attention_mask")}
+    row = packed(model, given)
+    length = int(given["attention_mask"][0].sum())
+    alone = {"input_ids": row["input_ids"][:, length:]}
+    want = lxt.attribute(model, alone, 7, composite, ledger=True)
+    got = lxt.attribute(model, row, 7, composite, ledger=True)
+    assert relative_error(got.score, want.score) < 1e-5
+    assert relative_error(got.relevance[:, length:], want.relevance) < 1e-5
+    assert not got.relevance[:, :length].any()
+    assert got.ledger is not None
+    assert got.ledger.closed
+
+
+def test_generation_is_left_alone() -> None:
+    """A patch changes no generation config, and afterwards the model generates as before."""
+    model = build("llama", head="lm")
+    given = inputs("llama")["input_ids"][:1]
+    options = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 1}
+    before, config = model.generate(given, **options), model.generation_config.to_dict()
+    lxt.attribute(model, {"input_ids": given}, ledger=True)
+    with lxt.patch(model):
+        assert model.generation_config.to_dict() == config
+    assert torch.equal(model.generate(given, **options), before)
+
+
 def test_parameters_of_inference_mode_are_refused() -> None:
     with torch.inference_mode():
         model = Inline(lambda m, x: m.a(x)).eval()
