@@ -73,7 +73,8 @@ def test_checkpointed_equals_not(name: str, reentrant: bool, composite: str) -> 
             if isinstance(getattr(module, key, None), float):
                 setattr(module, key, 0.0)
     model.train()
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    enable({"use_reentrant": reentrant})
     assert any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
     before = snapshot(model)
     for ledger in (False, True):

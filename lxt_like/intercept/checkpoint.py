@@ -32,6 +32,6 @@ def adopt(wrap: Wrap) -> None:
     if not hasattr(frame, "recompute_fn"):
         raise PatchError(
             "this version of torch hides what gradient checkpointing recomputes; switch "
-            "checkpointing off (model.gradient_checkpointing_disable()) to explain the model"
+            "it off to explain the model: activation_checkpointing_disable() of transformers"
         )
     frame.recompute_fn = wrap(frame.recompute_fn)
