@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
-from .errors import InputError, ModelError, NumericalError, UnruledError
+from .errors import InputError, ModelError, NumericalError, UnreachedWarning, UnruledError
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
@@ -182,6 +183,13 @@ class _Run:
             totals = self._backward(score)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
+        for name in self.inputs.unreached():
+            warnings.warn(
+                f"{name} has no relevance: it does not enter the score, or not differentiably "
+                "(an image that the model turns into token ids)",
+                UnreachedWarning,
+                stacklevel=4,
+            )
         book = None
         if self.measure is not None:
             extra = [*resolved.entries.items(), *self.inputs.entries(len(score)).items()]

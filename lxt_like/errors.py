@@ -51,5 +51,9 @@ class UnruledWarning(UserWarning):
     """strict=False: operations without a rule got the plain gradient."""
 
 
+class UnreachedWarning(UserWarning):
+    """An input was to be explained that does not enter the score differentiably."""
+
+
 class TruncationWarning(UserWarning):
     """A text was longer than the model takes and its end was not read."""

@@ -223,6 +223,26 @@ def test_mistakes(name: str) -> None:
     assert differences(before, model) == []
 
 
+def test_an_input_that_does_not_enter_the_score_is_named() -> None:
+    """Its relevance is zero, which is right and must not be silent."""
+
+    class Quantised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.codes, self.head = nn.Embedding(6, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor, picture: Tensor) -> Tensor:
+            return self.head(x + self.codes(picture.argmax(-1)))
+
+    given = {"x": torch.ones(2, 4), "picture": torch.ones(2, 6)}
+    with pytest.warns(lxt.errors.UnreachedWarning, match="^picture has no relevance") as caught:
+        found = lxt.attribute(Quantised(), given, 0, ledger=True)
+    assert caught[0].filename == __file__
+    assert not found.relevance["picture"].any()
+    assert found.relevance["x"].all()
+    assert found.ledger.closed
+
+
 @pytest.mark.parametrize("model", [None, 3])
 def test_no_model(model: Any) -> None:
     with pytest.raises(

@@ -26,5 +26,6 @@ def test_natural_bases() -> None:
     assert issubclass(errors.PatchError, RuntimeError)
     assert {c for c in TREE if issubclass(c, Warning)} == {
         errors.UnruledWarning,
+        errors.UnreachedWarning,
         errors.TruncationWarning,
     }

@@ -273,6 +273,14 @@ class Inputs:
             float(e.relevance().detach().double().sum()) for es in self._found.values() for e in es
         )
 
+    def unreached(self) -> list[str]:
+        """Names of what no differentiable path leads to from the score: their relevance is 0."""
+        return [
+            name
+            for name, found in self._found.items()
+            if all(e.leaf.grad is None and e.twin.grad is None for e in found)
+        ]
+
     def check_finite(self) -> None:
         """Raise if what was given to be explained holds NaN or infinity: the cause of others."""
         for name, found in self._found.items():

@@ -180,5 +180,13 @@ INPUTS: dict[str, Callable[[Any, dict[str, Tensor]], dict[str, Any]]] = {
 }
 """model type -> its inputs, from those that its signature asks for."""
 
-REASONS: dict[str, str] = {}
+_QUANTISED = "the image becomes token ids (argmin): LRP has no meaning for its pixels"
+REASONS: dict[str, str] = {
+    "chameleon": _QUANTISED,
+    "emu3": _QUANTISED,
+    "blt": "transformers' own model does not run: its configuration lacks num_hidden_layers",
+    "gemma4_assistant": "its own default configuration is refused by transformers",
+    "gemma4_unified_assistant": "reads another model's cache: not a model of its own",
+    "sequencer": "LSTM layers: opaque kernels, refused with a clear error",
+}
 """Type -> why it does not close, where the error's own words do not say it."""
