@@ -143,6 +143,8 @@ _DUNDER = {
 def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
     """Whether ``func`` writes into its first argument."""
     name = getattr(func, "__name__", "")
+    if "dropout" in name and kwargs.get("training") is False:
+        return False
     if name == "__setitem__" or name in _DUNDER or kwargs.get("inplace"):
         return True
     return name.endswith("_") and not name.endswith("__") and name not in _NOT_WRITES

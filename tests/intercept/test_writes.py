@@ -10,7 +10,8 @@ from torch import Tensor
 
 import lxt_like as lxt
 from lxt_like.errors import UnruledError
-from tests.support import inline, random
+from tests.oracles.arrays import relative_error
+from tests.support import closing_error, inline, random
 
 X = random(2, 6)
 
@@ -75,3 +76,18 @@ def routed(in_place: bool) -> Callable[..., Tensor]:
 @pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
 def test_router_weights_scattered_in_place_stay_weights(composite: str) -> None:
     assert torch.equal(relevance(routed(True), composite), relevance(routed(False), composite))
+
+
+def test_an_idle_dropout_in_place_writes_nothing() -> None:
+    """Softmax's backward needs its output, which an in-place dropout of eval mode leaves alone."""
+
+    def attend(m: Any, x: Tensor) -> Tensor:
+        weights = torch.softmax(m.a(x)[:, None] * m.b(x)[..., None], -1)
+        weights = torch.nn.functional.dropout(weights, 0.5, training=False, inplace=True)
+        return (weights @ x[..., None])[..., 0]
+
+    x = random(2, 6)
+    want = lxt.attribute(inline(attend), x, 0).relevance
+    got = lxt.attribute(inline(attend), x, 0, ledger=True)
+    assert relative_error(got.relevance, want) < 1e-12
+    assert closing_error(got.ledger) < 1e-12

@@ -66,9 +66,10 @@ _TWO_LAYERS = "beit deepseek_vit gemma4_vit naflexvit qwen3_vit vision_transform
 SMALLER: dict[str, dict[str, Any]] = {
     **{family: {"depth": 2} for family in _TWO_LAYERS},
     "hieradet_sam2": {"stages": (1, 1, 1, 1)},
+    "vgg": {"mlp_ratio": 1 / 32},
 }
 """Family -> arguments that make even its smallest model smaller."""
-CALIBRATED = ("fastvit",)
+CALIBRATED = ("fastvit", "nextvit")
 """Families whose BatchNorms need the statistics of what they see, or the outputs overflow."""
 SIDE = {
     "DeepseekVitClassifier": 98,
