@@ -225,7 +225,7 @@ class Measure:
                 self._add_positions(record.path, cell.value.double() * g.double())
 
     def _add_positions(self, path: str, shares: Tensor) -> None:
-        """Keep ``shares`` [(batch,) tokens, width] token by token; scores' biases have no tokens."""
+        """Keep ``shares`` [(batch,) tokens, width] token by token; a bias of scores has none."""
         if shares.dim() == 3:
             shares = shares[self.sample if shares.shape[0] > 1 else 0]
         if shares.dim() != 2:
