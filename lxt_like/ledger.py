@@ -9,7 +9,7 @@ Entries are declared by the rules in closed form, never filled with a difference
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class Ledger:
         entries: relevance that each cause kept (see ``lxt.rules.CAUSES``).
         unruled: relevance gained or lost where no rule declared it; 0 up to rounding.
         gap: what is left of the score; 0 up to rounding.
+        positions: the entry ``position`` token by token, [batch, tokens] for each module that adds
+            learned or sinusoidal positions to embeddings (an encoder, a decoder), by its path.
     """
 
     score: Tensor
@@ -35,6 +37,7 @@ class Ledger:
     entries: Mapping[str, Tensor]
     unruled: Tensor
     gap: Tensor
+    positions: Mapping[str, Tensor] = field(default_factory=dict)
 
     def account(self, i: int) -> Account:
         """Sample ``i`` as plain numbers."""
@@ -88,7 +91,17 @@ def make_ledger(
     score = score.detach().double().cpu()
     inputs = inputs.detach().double().cpu()
     gap = score - inputs - sum(entries.values(), torch.zeros(n, dtype=torch.float64))
-    return Ledger(score, inputs, entries, unruled, gap)
+    return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.positions, n))
+
+
+def _stacked(positions: Mapping[str, Mapping[int, Tensor]], n: int) -> dict[str, Tensor]:
+    """The samples' vectors as one tensor a module, where they have one length."""
+    rows = {path: [found[i] for i in range(n) if i in found] for path, found in positions.items()}
+    return {
+        path: torch.stack(found)
+        for path, found in rows.items()
+        if len(found) == n and len({len(v) for v in found}) == 1
+    }
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 
 from lxt_like.composites import PRESETS
 from lxt_like.intercept import ENTRIES
+from lxt_like.intercept.functions import FUNCTIONS
 from lxt_like.rules import CAUSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,10 +42,12 @@ def first_column(page: Path, heading: str) -> list[str]:
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A working directory of its own; no handler or default outlives the page."""
     monkeypatch.chdir(tmp_path)
-    entries, dtype = dict(ENTRIES), torch.get_default_dtype()
+    entries, functions, dtype = dict(ENTRIES), set(FUNCTIONS), torch.get_default_dtype()
     yield
     ENTRIES.clear()
     ENTRIES.update(entries)
+    for name in set(FUNCTIONS) - functions:
+        del FUNCTIONS[name]
     torch.set_default_dtype(dtype)
 
 

@@ -120,3 +120,29 @@ def test_explanations_with_a_ledger_leave_no_tensors_behind() -> None:
         return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
 
     assert alive() == alive()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_positions_token_by_token(name: str) -> None:
+    """The entry of the positions, by token: what an explained tensor in their place would get."""
+    model, batch = build(name), inputs(name)
+    book = lxt.attribute(model, batch, 1, ledger=True).ledger
+    if name == "llama":  # rotary: nothing is added
+        assert book.positions == {}
+        return
+    (shares,) = book.positions.values()
+    assert shares.shape == batch["input_ids"].shape
+    assert torch.allclose(shares.sum(1), book.entries["position"], atol=1e-9)
+    table = model.bert.embeddings.position_embeddings if name == "bert" else model.transformer.wpe
+    seen: list[torch.Tensor] = []
+
+    def leaf(_: Any, __: Any, out: torch.Tensor) -> torch.Tensor:
+        seen.append(out.detach().expand(2, -1, -1).clone().requires_grad_())
+        return seen[0]
+
+    hook = table.register_forward_hook(leaf)
+    with lxt.patch(model):
+        model(**batch).logits[:, 1].sum().backward()
+    hook.remove()
+    wanted = (seen[0] * seen[0].grad).sum(-1).double()
+    assert torch.allclose(shares, wanted, atol=1e-6)

@@ -13,7 +13,7 @@ from .classical import (
     GuidedBackprop,
 )
 from .composite import Assign, Composite, Resolver, Site
-from .presets import CPLRP, PRESETS, AttnLRP, EpsilonLRP, Plain, composite
+from .presets import CPLRP, PRESETS, AttnLRP, EpsilonLRP, MambaLRP, Plain, composite
 
 # the public names of DESIGN: lxt.composites.Epsilon(1e-6)
 Epsilon = EpsilonLRP
@@ -35,6 +35,7 @@ __all__ = [
     "EpsilonPlusRatio",
     "ExcitationBackprop",
     "GuidedBackprop",
+    "MambaLRP",
     "Plain",
     "Resolver",
     "Site",

@@ -10,6 +10,7 @@ from ..rules import (
     ConstantScale,
     Epsilon,
     Gradient,
+    Hold,
     Identity,
     Proportional,
     SignalOnly,
@@ -31,7 +32,7 @@ from .classical import (
     ExcitationBackprop,
     GuidedBackprop,
 )
-from .composite import Composite
+from .composite import Assign, Composite
 
 _COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
 
@@ -63,9 +64,21 @@ def EpsilonLRP(eps: float = 1e-6) -> Composite:  # noqa: N802
     return Composite(rules, name="epsilon" if eps == 1e-6 else None)
 
 
+def MambaLRP() -> Composite:  # noqa: N802
+    """AttnLRP for state-space models, their selection parameters held constant.
+
+    Step, B and C of Mamba, Falcon-Mamba and Jamba come from one layer, ``x_proj``; the gate keeps
+    its half (Jafari et al. 2024, arXiv:2406.07592).  Mamba-2 computes them together with its
+    signal: there B and C stay signals, as linear attention's queries and keys.
+    """
+    held = Assign(Hold(), name="*.x_proj")
+    return Composite((*AttnLRP().assignments, held), name="mamba_lrp")
+
+
 PRESETS: dict[str, Callable[[], Composite]] = {
     "attnlrp": AttnLRP,
     "cp_lrp": CPLRP,
+    "mamba_lrp": MambaLRP,
     "gradient": Plain,
     "epsilon": EpsilonLRP,
     "epsilon_plus": EpsilonPlus,

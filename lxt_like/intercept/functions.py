@@ -28,13 +28,19 @@ FUNCTIONS: dict[str, FunctionHandler] = {}
 """Full name of a torch.autograd.Function -> its handler."""
 
 
-def handles_function(name: str) -> Callable[[FunctionHandler], FunctionHandler]:
-    """Decorator: the function below handles the autograd function ``package.module.Class``.
+_CLASSES: dict[str, Any] = {}
+"""Those that were registered as a class."""
+
+
+def handles_function(function: Any) -> Callable[[FunctionHandler], FunctionHandler]:
+    """Decorator: the function below handles the autograd function, a class or its full name.
 
     Raises:
         RegistryError: for a name without a module, or one that has a handler.
     """
-
+    name = function
+    if isinstance(function, type):
+        name = f"{function.__module__}.{function.__qualname__}"
     if "." not in name:
         raise RegistryError(f"handles_function: expected 'package.module.Class', got {name!r}")
     if name in FUNCTIONS:
@@ -42,6 +48,8 @@ def handles_function(name: str) -> Callable[[FunctionHandler], FunctionHandler]:
 
     def add(handler: FunctionHandler) -> FunctionHandler:
         FUNCTIONS[name] = handler
+        if isinstance(function, type):
+            _CLASSES[name] = function
         return handler
 
     return add
@@ -90,7 +98,7 @@ def install_functions() -> None:
     """Give every registered class that is loaded its own ``apply``; a second call adds new ones."""
     for name, handler in FUNCTIONS.items():
         module, _, attribute = name.rpartition(".")
-        cls = getattr(sys.modules.get(module), attribute, None)
+        cls = _CLASSES.get(name) or getattr(sys.modules.get(module), attribute, None)
         if cls is not None and name not in _installed:
             _installed[name] = (cls, cls.__dict__.get("apply"))
             cls.apply = _Apply(cls, handler)

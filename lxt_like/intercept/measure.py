@@ -79,6 +79,7 @@ class Measure:
         self.recording = True
         self.rule: tuple[str, str] = ("", "")
         self.values: dict[tuple[Node, int], Cell] = {}
+        self.positions: dict[str, dict[int, Tensor]] = {}  # path, sample -> a share a token
         self._record: Record | None = None
         self._pending: list[Declaration] = []
         self._by_storage: dict[int, weakref.WeakSet[Cell]] = defaultdict(weakref.WeakSet)
@@ -220,6 +221,17 @@ class Measure:
     def _on_constant(self, record: Record, cause: str, cell: Cell, g: Tensor | None) -> None:
         if g is not None:
             record.add(cause, self.sample, inner(cell.value, g))
+            if cause == "position":
+                self._add_positions(record.path, cell.value.double() * g.double())
+
+    def _add_positions(self, path: str, shares: Tensor) -> None:
+        """Keep ``shares`` [(batch,) tokens, width] token by token; a bias of scores has none."""
+        if shares.dim() == 3:
+            shares = shares[self.sample if shares.shape[0] > 1 else 0]
+        if shares.dim() != 2:
+            return
+        found, into = shares.sum(-1).cpu(), self.positions.setdefault(path, {})
+        into[self.sample] = into[self.sample] + found if self.sample in into else found
 
     def _constant(
         self,

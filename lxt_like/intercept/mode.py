@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import dropout
 from torch.overrides import TorchFunctionMode
 
 from .causes import out_of_place, overwrites
@@ -49,6 +50,8 @@ class Interceptor(TorchFunctionMode):
         session = self.session
         if session is None or func in FACTS:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if func is dropout and kwargs and kwargs.get("training") is False:
+            return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
         if kwargs:

@@ -96,8 +96,9 @@ def refuse_unpatchable(modules: Modules) -> None:
             )
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
-        kernel = str(getattr(getattr(module, "config", None), "_attn_implementation", ""))
-        if kernel.startswith(_OPAQUE_KERNELS) or "/" in kernel:
+        config = module.__dict__.get("config")
+        kernel = "" if config is None else str(getattr(config, "_attn_implementation", ""))
+        if kernel and (kernel.startswith(_OPAQUE_KERNELS) or "/" in kernel):
             raise PatchError(
                 f"{here} attends by {kernel!r}, a compiled kernel whose softmax cannot be "
                 "intercepted; model.set_attn_implementation('sdpa') computes the same"

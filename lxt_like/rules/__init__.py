@@ -7,6 +7,7 @@ from .base import CAUSES, KINDS, Gradient, Rule
 from .bilinear import SignalOnly, Uniform
 from .first import Bound as Bound
 from .first import Flat, WSquare, ZBox
+from .hold import Hold
 from .linear import Epsilon, Zero
 from .norm import ConstantScale
 from .pooling import WinnerTakesAll
@@ -28,6 +29,7 @@ __all__ = [
     "Gamma",
     "Gradient",
     "GuidedBackprop",
+    "Hold",
     "Identity",
     "Pass",
     "Proportional",

@@ -155,10 +155,11 @@ def linear(m: Any, x: Tensor, cp: bool) -> Tensor:
     return m.out_proj(gate * (out * scale * m.norm.weight))
 
 
-def state_space(m: Any, x: Tensor, cp: bool) -> Tensor:
+def state_space(m: Any, x: Tensor, cp: bool, hold: bool = False) -> Tensor:
     """Mamba: s_t = exp(dt A) s_(t-1) + dt B_t u_t, y_t = C_t s_t + D u_t, gated by silu(z).
 
-    Decay and step are constant factors; B, C and u are signals, two by two half and half.
+    Decay and step are constant factors; B, C and u are signals, two by two half and half, or B
+    and C are constant too (``hold``, MambaLRP).
     """
     silu = torch.nn.functional.silu
     both = m.in_proj(x)
@@ -167,16 +168,19 @@ def state_space(m: Any, x: Tensor, cp: bool) -> Tensor:
     padded = torch.cat([u.new_zeros(size - 1, u.shape[1]), u])
     u = torch.stack([(padded[t : t + size] * kernel.T).sum(0) for t in range(len(x))])
     u = kept(silu, u + m.conv1d.bias)
-    step, b, c = m.x_proj(u).split([m.time_step_rank, m.ssm_state_size, m.ssm_state_size], -1)
+    chosen = m.x_proj(u).detach() if hold else m.x_proj(u)
+    step, b, c = chosen.split([m.time_step_rank, m.ssm_state_size, m.ssm_state_size], -1)
     step = torch.nn.functional.softplus(m.dt_proj(step)).detach()
     decay_rate = -torch.exp(m.A_log)
     state = x.new_zeros(u.shape[1], m.ssm_state_size)
     rows = []
     for t in range(len(x)):
         decay = torch.exp(step[t][:, None] * decay_rate)
-        entering = half((step[t][:, None] * b[t][None]), u[t][:, None].expand_as(decay))
+        moved, taken = step[t][:, None] * b[t][None], u[t][:, None].expand_as(decay)
+        entering = moved * taken if hold else half(moved, taken)
         state = decay * state + entering
-        rows.append(dot(state, c[t][None].expand_as(state)) + u[t] * m.D)
+        left = state @ c[t] if hold else dot(state, c[t][None].expand_as(state))
+        rows.append(left + u[t] * m.D)
     out, gate = torch.stack(rows), kept(silu, z)
     out = out * gate.detach() if cp else half(out, gate)
     return m.out_proj(out)

@@ -143,8 +143,10 @@ FORMS: dict[str, Callable[[], Form]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
+CASES = [(name, c) for name in FORMS for c in ("attnlrp", "cp_lrp")]
+
+
+@pytest.mark.parametrize(("name", "composite"), [*CASES, ("state space", "mamba_lrp")])
 def test_relevance_equals_the_loops(name: str, composite: str) -> None:
     form = FORMS[name]()
     model = Wrapped(form).eval()
@@ -152,7 +154,10 @@ def test_relevance_equals_the_loops(name: str, composite: str) -> None:
     width = 32 if name == "disentangled" else form.model.config.hidden_size
     x = torch.randn((1, TOKENS, width), dtype=torch.float64, generator=generator)
     leaf = x[0].clone().requires_grad_()
-    out = form.oracle(leaf, composite == "cp_lrp")
+    if composite == "mamba_lrp":
+        out = forms.state_space(form.layer, leaf, cp=False, hold=True)
+    else:
+        out = form.oracle(leaf, composite == "cp_lrp")
     weights = torch.randn(out.shape, dtype=torch.float64, generator=generator)
     (out * weights).sum().backward()
     assert leaf.grad is not None

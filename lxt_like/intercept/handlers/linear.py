@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, LinearMap
+from ..causes import put_cause
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import is_weight
@@ -70,6 +71,9 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             made = Convolution(weight, **given, transposed=name in _TRANSPOSED, batched=batched)
         call = partial(_call, func, args, kwargs, not args)
         out = ruled(session, rule, asked, call, made, x, weight, bias)
+        if not out.requires_grad:
+            put_cause(out, "cut")
+            return out
     if is_active(weight) or isinstance(rule, Gradient):
         session.claim(out, asked, args)
     return out
