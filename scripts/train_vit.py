@@ -168,7 +168,9 @@ def main() -> int:
         state = torch.load(state_file, weights_only=True, map_location=options.device)
         for part, name in ((model, "model"), (average, "average"), (optimizer, "optimizer")):
             part.load_state_dict(state[name])
-        schedule.load_state_dict(state["schedule"])
+        # another --epochs than at first: the rest of the schedule is the new one's
+        fitted = {k: getattr(schedule, k) for k in ("total_steps", "_schedule_phases")}
+        schedule.load_state_dict({**state["schedule"], **fitted})
         first = state["epoch"]
     for epoch in range(first, options.epochs):
         torch.manual_seed(epoch)
