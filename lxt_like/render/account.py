@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The account of one explanation: ``rows`` as shown add up to ``result`` as shown, if ``closes``.
+    """The account of one explanation: if it ``closes``, ``rows`` as shown add up to ``result``.
 
     ``checks`` are sentences in small print: the gap, operations without a rule, zero rows.
     """

@@ -60,12 +60,13 @@ def texts_only(data: Explained | Sequence[Explained], what: str) -> list[TextDat
 
 
 def origin(data: Explained) -> list[str]:
-    """Where the numbers come from: the model, and the composite by its name.
+    """Where the numbers come from: the image's name, the model, and the composite by its name.
 
     A composite of the user's own is known by its code, which is the data's, not the picture's.
     """
+    name = data.name if isinstance(data, ImageData) else ""
     composite = "own composite" if data.composite.startswith(_CODE) else data.composite
-    return [part for part in (data.model, composite) if part]
+    return [part for part in (name, data.model, composite) if part]
 
 
 def spans(data: TextData, segment: int = 0) -> tuple[Span, ...]:

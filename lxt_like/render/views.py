@@ -36,9 +36,9 @@ ALPHA = 0.65
 
 @dataclass(frozen=True)
 class Panel:
-    """One map of a view: ``title``, pixels [h, w, 3] uint8, the |R| that its full colour stands for.
+    """One picture of a view: ``title``, and ``pixels`` [h, w, 3] uint8.
 
-    ``limit`` is 0 for the plain image.
+    ``limit`` is the |R| of the full colour; 0 for the plain image.
     """
 
     title: str
@@ -128,7 +128,8 @@ def _times(data: ImageData, scale: int | None) -> int:
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise InputError(f"scale is a whole number of pixels >= 1, got {scale!r}")
         return scale
-    return max(1, round(SIDE / max(data.pixels.shape[:2])))
+    height, width = data.pixels.shape[:2]
+    return max(1, round(SIDE / max(height, width)))
 
 
 def _enlarged(pixels: Array, scale: int | None) -> Array:
