@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, NumericalError
-from ..explanation import ImageData
+from ..explanation import ImageData, LayerMap
 from .heatmap import Picture, heatmap
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -123,23 +123,23 @@ def grid_of(found: Sequence[Panel], across: int, titles: bool) -> Array:
     return whole
 
 
-def _times(data: ImageData, scale: int | None) -> int:
+def _times(pixels: Array, scale: int | None) -> int:
     if scale is not None:
         if isinstance(scale, bool) or not isinstance(scale, int) or scale < 1:
             raise InputError(f"scale is a whole number of pixels >= 1, got {scale!r}")
         return scale
-    height, width = data.pixels.shape[:2]
-    return max(1, round(SIDE / max(height, width)))
+    longest = int(max(pixels.shape[:2]))
+    return max(1, round(SIDE / longest))
 
 
 def _enlarged(pixels: Array, scale: int | None) -> Array:
-    times = max(1, round(SIDE / max(pixels.shape[:2]))) if scale is None else scale
+    times = _times(pixels, scale)
     return pixels.repeat(times, 0).repeat(times, 1)
 
 
 def _panel(data: ImageData, title: str, values: Array, limit: float, scale: int | None) -> Panel:
     made = heatmap(
-        values, image=data.pixels, vmax=limit or None, alpha=ALPHA, scale=_times(data, scale)
+        values, image=data.pixels, vmax=limit or None, alpha=ALPHA, scale=_times(data.pixels, scale)
     )
     return Panel(title, made.array(), limit)
 
@@ -164,7 +164,7 @@ def _trace(data: ImageData, scale: int | None) -> list[Panel]:
             "model whose blocks keep the image's places"
         )
     maps = [("pixels", data.patches)]
-    maps += [(f"{_short(layer.name)} {layer.total:+.3g}", layer.patches) for layer in data.layers]
+    maps += [(_named(layer), layer.patches) for layer in data.layers]
     shown = []
     for title, values in maps:
         limit = float(np.abs(values).max())
@@ -172,6 +172,8 @@ def _trace(data: ImageData, scale: int | None) -> list[Panel]:
     return shown
 
 
-def _short(name: str) -> str:
-    """The last two parts of a module's path."""
-    return ".".join(name.split(".")[-2:])
+def _named(layer: LayerMap) -> str:
+    """The last two parts of a module's path, and where its relevance is."""
+    name = ".".join(layer.name.split(".")[-2:])
+    beside = f", tokens {layer.special:+.2g}" if layer.special else ""
+    return f"{name} {layer.total - layer.special:+.2g}{beside}"
