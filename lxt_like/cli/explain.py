@@ -147,7 +147,8 @@ def explain(
     Image files and folders of them are explained by the bundled vision transformer, or by any
     image classifier that --model names; images that cannot be read are reported and left out.
     """
-    if wants_images(texts or [], model, trust_remote_code):
+    given = texts or []
+    if wants_images(given, model, trust_remote_code):
         unsuited = {
             "file": file,
             "pair": pair,
@@ -157,8 +158,8 @@ def explain(
         }
         require_images_only(unsuited)
         chosen_view = view or ("side" if foil is None else "pair")
-        named = image_files(texts or [])
-        single = bool(texts) and len(texts) == len(named) == 1
+        named = image_files(given)
+        single = len(given) == len(named) == 1
         _check_images(out or [], chosen_view, foil, quiet and not as_json)
         report = Report(out or [], single, as_json, quiet, "images", chosen_view)
         with Progress(wanted=not quiet, unit="image") as progress:
@@ -180,8 +181,8 @@ def explain(
             )
     if view is not None:
         raise InputError("--view: for images only, and this explains texts")
-    lines = gather(texts or [], file)
-    single = bool(texts) and len(lines) == 1
+    lines = gather(given, file)
+    single = bool(given) and len(lines) == 1
     _check_options(out or [], stride, window, quiet and not as_json)
     with Progress(wanted=not quiet) as progress:
         progress.status("starting ...")
