@@ -26,14 +26,14 @@ from lxt_like.explanation import cells_of
 
 from .conftest import vit
 
-SMALL: dict[str, Any] = dict(
-    hidden_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=48,
-    image_size=32,
-    patch_size=8,
-)
+SMALL: dict[str, Any] = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "image_size": 32,
+    "patch_size": 8,
+}
 
 
 def deit() -> nn.Module:

@@ -31,7 +31,11 @@ def bgr(image: Image.Image) -> Tensor:
 
 def test_the_bounds_are_black_and_white(folder: Path) -> None:
     found = load_image_model(folder).preprocess
-    for made in (found, Preprocess.of(plain), Preprocess.of(dict(size=32, mean=MEAN, std=STD))):
+    for made in (
+        found,
+        Preprocess.of(plain),
+        Preprocess.of({"size": 32, "mean": MEAN, "std": STD}),
+    ):
         assert torch.allclose(made.low, torch.tensor([-2.5, -1.6, -0.6]), atol=1e-6)
         assert torch.allclose(made.high, torch.tensor([2.5, 2.4, 1.4]), atol=1e-6)
         assert torch.allclose(made.mean, torch.tensor(MEAN), atol=1e-6)
@@ -69,10 +73,10 @@ def test_the_order_of_colours_of_a_rotation() -> None:
         (lambda image: -plain(image), "white above black"),
         (lambda image: plain(image).exp(), "no affine function"),
         (lambda image: plain(image).mean(0, keepdim=True).expand(3, -1, -1), "mixes the colours"),
-        (dict(mean=0.5), "a processor as a dict has size"),
-        (dict(size=0), "size is a side"),
-        (dict(size=32, std=0), "std must be positive"),
-        (dict(size=32, mean=(1, 2)), "one for each of 3 channels"),
+        ({"mean": 0.5}, "a processor as a dict has size"),
+        ({"size": 0}, "size is a side"),
+        ({"size": 32, "std": 0}, "std must be positive"),
+        ({"size": 32, "mean": (1, 2)}, "one for each of 3 channels"),
     ],
 )
 def test_what_is_no_preprocessing(given: Any, message: str) -> None:

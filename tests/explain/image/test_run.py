@@ -79,7 +79,7 @@ def test_the_account_names_tokens_and_positions(build: Any, tokens: set[str]) ->
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
-    ex = lxt.explain(model, picture(), processor=dict(size=32), composite="cp_lrp")
+    ex = lxt.explain(model, picture(), processor={"size": 32}, composite="cp_lrp")
     account = ex.account
     assert account is not None
     assert {"position", "bias", *tokens} <= set(account.entries)
@@ -94,7 +94,7 @@ def test_a_token_that_is_zero_keeps_nothing(folder: Path) -> None:
     model = vit()
     with torch.no_grad():
         model.vit.embeddings.cls_token.zero_()
-    ex = lxt.explain(model, picture(), processor=dict(size=32))
+    ex = lxt.explain(model, picture(), processor={"size": 32})
     assert ex.account is not None and "cls" not in ex.account.entries
 
 
@@ -137,10 +137,10 @@ def test_layers_hold_what_attribute_says(loaded: ImageModel) -> None:
 
 def test_a_cnn_that_takes_a_tensor() -> None:
     model = Net()
-    ex = lxt.explain(model, picture(), processor=dict(size=28), labels=list("abc"), target="b")
+    ex = lxt.explain(model, picture(), processor={"size": 28}, labels=list("abc"), target="b")
     assert ex.grid == (14, 14) and ex.cell == (2, 2) and ex.target.label == "b"
     assert [layer.patches.shape for layer in ex.layers] == [(28, 28), (14, 14)]
-    seven = lxt.explain(model, picture(), processor=dict(size=28), cell=4)
+    seven = lxt.explain(model, picture(), processor={"size": 28}, cell=4)
     assert seven.grid == (7, 7) and model.training
 
 
@@ -198,7 +198,7 @@ def test_options_of_the_other_kind(loaded: ImageModel) -> None:
     with pytest.raises(InputError, match="2 targets for 1 images"):
         lxt.explain(loaded, [picture()], target=["cat", "dog"])
     with pytest.raises(InputError, match="2 labels for the 3 classes"):
-        lxt.explain(vit(), picture(), processor=dict(size=32), labels=["a", "b"])
+        lxt.explain(vit(), picture(), processor={"size": 32}, labels=["a", "b"])
 
 
 def test_a_model_of_texts_is_no_model_of_images() -> None:
