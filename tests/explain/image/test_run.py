@@ -209,7 +209,7 @@ def test_a_model_of_texts_is_no_model_of_images() -> None:
 def test_bad_images_are_named_or_skipped(loaded: ImageModel, tmp_path: Path, photo: Path) -> None:
     (tmp_path / "empty.png").touch()
     many = [photo, tmp_path / "empty.png", photo]
-    with pytest.raises(InputError, match="image 1: 'empty.png' is an empty file"):
+    with pytest.raises(InputError, match=r"image 1: 'empty.png' is an empty file"):
         lxt.explain(loaded, many)
     with pytest.warns(SkippedWarning, match="image 1 was skipped: 'empty.png'"):
         found = lxt.explain(loaded, many, on_error="skip", target=[0, 1, 2])
