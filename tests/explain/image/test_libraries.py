@@ -88,7 +88,8 @@ def test_the_real_torchvision(libraries: tuple[Any, Any]) -> None:
     weights = torchvision.models.ViT_B_16_Weights.DEFAULT
     torch.manual_seed(0)
     model = torchvision.models.VisionTransformer(224, 16, 2, 2, 32, 64)
-    nn.init.normal_(model.heads.head.weight)
+    for parameter in (model.heads.head.weight, model.class_token):  # zero as they are made
+        nn.init.normal_(parameter)
     loaded = load_image_model(model, weights)
     assert loaded.cells.tokens and loaded.prefix == 1 and loaded.labels[0] == "tench"
     ex = lxt.explain(loaded, picture(), target="tench")
