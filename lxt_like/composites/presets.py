@@ -33,6 +33,7 @@ from .classical import (
     GuidedBackprop,
 )
 from .composite import Assign, Composite
+from .vision import AttnLRPGamma, AttnLRPGammaBox, CPLRPGamma, CPLRPGammaBox
 
 _COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
 
@@ -81,6 +82,10 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "mamba_lrp": MambaLRP,
     "gradient": Plain,
     "epsilon": EpsilonLRP,
+    "attnlrp_gamma": AttnLRPGamma,
+    "attnlrp_gamma_box": AttnLRPGammaBox,
+    "cp_lrp_gamma": CPLRPGamma,
+    "cp_lrp_gamma_box": CPLRPGammaBox,
     "epsilon_plus": EpsilonPlus,
     "epsilon_plus_flat": EpsilonPlusFlat,
     "epsilon_plus_ratio": EpsilonPlusRatio,
@@ -92,6 +97,14 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
 }
+
+
+BOXED: dict[str, Callable[..., Composite]] = {
+    "attnlrp_gamma_box": AttnLRPGammaBox,
+    "cp_lrp_gamma_box": CPLRPGammaBox,
+    "epsilon_gamma_box": EpsilonGammaBox,
+}
+"""Presets that take the bounds of the pixels: ``low`` and ``high``."""
 
 
 def composite(given: str | Composite) -> Composite:
