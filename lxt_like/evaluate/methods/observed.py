@@ -53,6 +53,8 @@ class Attentions(TorchFunctionMode):
     def _see(self, weights: Any) -> None:
         square = (self.tokens, self.tokens)
         if isinstance(weights, Tensor) and weights.dim() == 4 and weights.shape[-2:] == square:
+            if torch.is_grad_enabled() and not weights.requires_grad:
+                weights.requires_grad_()  # a model with frozen weights has no graph before here
             self.weights.append(weights)
 
 
