@@ -157,7 +157,8 @@ class ImageTask:
         step = max(1, self.chunk // (self.units + self.image.prefix))
         with torch.inference_mode():
             parts = [self.logits({"pixels": part}) for part in pixels.split(step)]
-            return settle(batch, self, torch.cat(parts).clone(), target)
+        # tensors made here can go into a backward, those of inference mode cannot
+        return settle(batch, self, torch.cat(parts), target)
 
     def _find_operators(self) -> None:
         pixels, refused = pixel_operators()

@@ -225,3 +225,11 @@ def test_another_seed_of_the_vit_gives_other_curves(images: list[Row]) -> None:
     batch = task.prepare(images)
     curves = remove(task, batch, scores_of(batch.units), "mean", steps=4)
     assert all(len(c.k) == 5 and np.ptp(c.morf_logit) > 0 for c in curves)
+
+
+def test_a_prepared_batch_can_go_into_a_backward(
+    image_task: ImageTask, images: list[Row], text_task: TextTask, texts: list[Row]
+) -> None:
+    for batch in (image_task.prepare(images), text_task.prepare(texts)):
+        parts = [batch.targets, batch.score, batch.probability, batch.predicted, batch.member]
+        assert not any(part.is_inference() for part in [*parts, *batch.inputs.values()])
