@@ -63,9 +63,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     )
 
 
-def test_a_failure_inside_leaves_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_inside_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, {"a": 1})
     calls = []
 
