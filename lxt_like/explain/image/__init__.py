@@ -1,0 +1,16 @@
+"""Explaining what an image classifier saw: pixels, patches, and the account of the score."""
+
+from .grid import Grid
+from .model import ImageModel, is_image_model, load_image_model
+from .open import Opened, open_image
+from .processing import Preprocess
+
+__all__ = [
+    "Grid",
+    "ImageModel",
+    "Opened",
+    "Preprocess",
+    "is_image_model",
+    "load_image_model",
+    "open_image",
+]
