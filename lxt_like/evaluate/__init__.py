@@ -1,1 +1,0 @@
-"""Is an explanation faithful: removal curves, sanity checks, statistics, report."""
