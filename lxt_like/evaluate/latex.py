@@ -19,7 +19,11 @@ def to_latex(table: Sequence[Mapping[str, Any]]) -> str:
     cells = {(row["method"], row["operator"]): row for row in table}
     best = {
         operator: max(
-            (row["mean"] for row in table if row["operator"] == operator and row["mean"] is not None),
+            (
+                row["mean"]
+                for row in table
+                if row["operator"] == operator and row["mean"] is not None
+            ),
             default=None,
         )
         for operator in operators

@@ -41,7 +41,7 @@ class Samples:
 
     def metric(self, name: str) -> Array:
         """The metric of each sample, NaN where it is not known."""
-        return np.array([_mean([r[name] for r in rows]) for rows in self._rows])
+        return np.array([_mean([r.get(name) for r in rows]) for rows in self._rows])
 
     def known(self, name: str, keep: Array | None = None) -> Array:
         """The metric of the samples that have it (and are to be kept)."""
