@@ -109,9 +109,9 @@ class Task(Protocol):
     name: str
     labels: list[str]
     model: nn.Module
-    operators: Mapping[str, Operator]
+    operators: dict[str, Operator]
     """Those that this model supports, the two of a default report first."""
-    refused: Mapping[str, str]
+    refused: dict[str, str]
     """Operators that it does not support, with the reason."""
     chunk: int
     """A good number of positions in one forward."""
@@ -179,7 +179,7 @@ def settle(batch: Batch, task: Task, logits: Tensor, target: Any) -> Batch:
 
 
 def pool_by(member: Tensor, values: Tensor, units: Sequence[int]) -> list[Tensor]:
-    """Sums of ``values`` [B, positions] over the units of ``member``, per sample float32 [units]."""
+    """Sums of ``values`` [B, positions] by the units of ``member``: per sample float32 [units]."""
     values = values.detach().double()
     most = max(units, default=0)
     totals = values.new_zeros(len(values), most + 1)

@@ -1,0 +1,1 @@
+"""Ways to remove units from an input: one file for texts, two for images."""
