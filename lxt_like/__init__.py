@@ -3,6 +3,7 @@
 import lxt_like as lxt
 
 ex = lxt.explain("path/or/hub-id", "A gripping, funny film.")
+ex = lxt.explain("path/or/hub-id", "photo.jpg")
 with lxt.patch(model, "attnlrp"): ...
 a = lxt.attribute(model, inputs, ledger=True)
 """
@@ -11,7 +12,16 @@ from . import composites, demo, methods, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
-from .explain import TextExplanation, explain, load, save
+from .explain import (
+    ImageExplanation,
+    ImageModel,
+    Preprocess,
+    TextExplanation,
+    explain,
+    load,
+    load_image_model,
+    save,
+)
 from .methods import conditional, integrated_gradients, occlusion, smooth_grad, trace
 from .patch import Patch, patch
 from .targets import Contrast, Logit, LogProb
@@ -23,10 +33,13 @@ __all__ = [
     "Attribution",
     "Composite",
     "Contrast",
+    "ImageExplanation",
+    "ImageModel",
     "LogProb",
     "Logit",
     "LxtError",
     "Patch",
+    "Preprocess",
     "TextExplanation",
     "attribute",
     "audit",
@@ -36,6 +49,7 @@ __all__ = [
     "explain",
     "integrated_gradients",
     "load",
+    "load_image_model",
     "methods",
     "nn",
     "occlusion",

@@ -53,3 +53,7 @@ class UnruledWarning(UserWarning):
 
 class TruncationWarning(UserWarning):
     """A text was longer than the model takes and its end was not read."""
+
+
+class SkippedWarning(UserWarning):
+    """on_error="skip": an input that could not be read was left out."""

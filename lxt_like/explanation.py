@@ -11,6 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +118,85 @@ class TextData:
     def special(self) -> float:
         """Relevance of the tokens that belong to no word (special tokens)."""
         return float(sum(t.relevance for t in self.tokens if t.word is None))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerMap:
+    """Relevance at one hidden layer's output, by place in the image.
+
+    ``patches`` [rows, cols] float32; ``special``: what the tokens that stand for no place (CLS,
+    registers) hold there; ``total`` = patches.sum() + special.
+    """
+
+    name: str
+    patches: Array
+    special: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return float(self.patches.sum(dtype=np.float64)) + self.special
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two classes of a contrast: its score and relevance [H, W] by itself."""
+
+    label: str
+    score: float
+    relevance: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageData:
+    """One explained image.
+
+    Attributes:
+        pixels: [H, W, 3] uint8 RGB, what the model saw (resized and cropped, not the file).
+        channels: [3, H, W] float32, relevance of each colour of each pixel, in the units of the
+            score; in the model's order of channels.
+        cell: (height, width) of a patch in pixels; ``grid``: rows and columns of patches.
+        target: what was explained; ``top``: the likeliest classes, likeliest first.
+        account: the ledger, if it was kept.
+        layers: relevance at hidden layers, in the order they run.
+        sides: for a contrast the map of either class; their difference is ``channels``.
+        name: of the file, or empty.
+        notes: sentences the reader must see.
+    """
+
+    pixels: Array
+    channels: Array
+    cell: tuple[int, int]
+    grid: tuple[int, int]
+    target: TargetInfo
+    top: tuple[TargetInfo, ...] = ()
+    account: Account | None = None
+    layers: tuple[LayerMap, ...] = ()
+    sides: tuple[Side, ...] = ()
+    name: str = ""
+    model: str = ""
+    composite: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def relevance(self) -> Array:
+        """[H, W] float32: signed, channels summed."""
+        summed: Array = self.channels.sum(0, dtype=np.float64).astype(np.float32)
+        return summed
+
+    @property
+    def patches(self) -> Array:
+        """[rows, cols] float32: the pixels of each patch summed."""
+        return cells_of(self.relevance, self.cell, self.grid)
+
+
+def cells_of(values: Array, cell: tuple[int, int], grid: tuple[int, int]) -> Array:
+    """Of ``values`` [H, W] the sum in each cell; the last row and column take what is left over."""
+    rows, cols = grid
+    down = np.arange(0, rows) * cell[0]
+    right = np.arange(0, cols) * cell[1]
+    by_row = np.add.reduceat(values.astype(np.float64), down, axis=0)
+    return np.add.reduceat(by_row, right, axis=1).astype(np.float32)
+
+
+Explained = TextData | ImageData
+"""Whatever can be rendered."""

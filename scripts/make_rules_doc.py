@@ -49,6 +49,14 @@ transformers have one rule per kind:
 """
 
 GENERAL = ("attnlrp", "cp_lrp", "gradient", "epsilon")
+VISION = ("attnlrp_gamma", "attnlrp_gamma_box", "cp_lrp_gamma", "cp_lrp_gamma_box")
+
+FOR_VISION = """
+The presets for vision transformers put gamma at linear operations around the attention of `attnlrp`
+or `cp_lrp`, and perhaps the z-box rule at the pixels. `lxt.explain` finds the box of a model's pixels
+in its preprocessing:
+
+"""
 
 CLASSICAL = """
 The classical presets for CNNs and MLPs differ in the rules at linear operations, rectifiers and
@@ -137,7 +145,7 @@ def classical_table() -> str:
     """preset | at dense layers | at convolutions | at the first linear operation | activations."""
     head = ["preset", "dense", "conv", "first linear operation", "activation", "add"]
     rows = [head, ["---"] * len(head)]
-    for name in (n for n in PRESETS if n not in GENERAL):
+    for name in (n for n in PRESETS if n not in (*GENERAL, *VISION)):
         first = Resolver(PRESETS[name]()).rule("conv", "")
         later = Resolver(PRESETS[name]())
         later.rule("conv", "")
@@ -149,11 +157,35 @@ def classical_table() -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def vision_table() -> str:
+    """preset | at linear operations | at convolutions | at the first one | attention | products."""
+    head = ["preset", "linear", "conv", "first linear operation", "attention", "product"]
+    rows = [head, ["---"] * len(head)]
+    for name in VISION:
+        first = Resolver(PRESETS[name]()).rule("conv", "")
+        later = Resolver(PRESETS[name]())
+        later.rule("conv", "")
+        linear, conv, attention, product = (
+            later.rule(kind, "") for kind in ("linear", "conv", "attention", "product")
+        )
+        at_first = "as above" if first == conv else f"`{first!r}`"
+        cells = [f"`{linear!r}`", f"`{conv!r}`", at_first, f"`{attention!r}`", f"`{product!r}`"]
+        rows.append([f"`{name}`", *cells])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def page() -> str:
     """The whole of docs/rules.md."""
     return "\n".join(
         [
-            HEAD + kinds_table() + CLASSICAL + classical_table() + PRECISION + BETWEEN,
+            HEAD
+            + kinds_table()
+            + FOR_VISION
+            + vision_table()
+            + CLASSICAL
+            + classical_table()
+            + PRECISION
+            + BETWEEN,
             *map(section, rules()),
         ]
     )

@@ -1,4 +1,4 @@
-"""``lxt-like explain``: texts in, coloured words, files or JSON out."""
+"""``lxt-like explain``: texts or images in, coloured words, pictures, files or JSON out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ import typer
 from ..errors import InputError
 from . import options
 from .guard import guarded
+from .images import (
+    VIEWS,
+    explain_images,
+    image_files,
+    require_images_only,
+    wants_images,
+)
 from .outcomes import Report, each
 from .progress import Progress
 from .texts import gather
@@ -23,7 +30,11 @@ if TYPE_CHECKING:
 def explain(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="One text or several.", show_default=False),
+        typer.Argument(
+            metavar="TEXT|IMAGE",
+            help="Texts, or image files and folders of images.",
+            show_default=False,
+        ),
     ] = None,
     file: Annotated[
         str | None,
@@ -56,6 +67,14 @@ def explain(
             help="Write .html .png .pdf .svg .tex or .json, by suffix; may be repeated.",
             show_default=False,
             rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VIEW",
+            rich_help_panel=options.OUTPUT,
+            help=f"The picture of an image: {VIEWS}. Default: side, pair with --foil.",
         ),
     ] = None,
     as_json: options.Json = False,
@@ -118,15 +137,52 @@ def explain(
     verbose: options.Verbose = False,
     debug: options.Debug = False,
 ) -> int:
-    """Explain a prediction word by word.
+    """Explain a prediction: of a text word by word, of an image patch by patch.
 
     Texts come as arguments, from --file, or through a pipe; blank lines are left out.
     Explanations appear one by one. A text that fails is reported with its line, the others go
     on, and the exit code is 1. All texts go into one --out file. JSON is a single
     explanation for one TEXT, else a list.
+
+    Image files and folders of them are explained by the bundled vision transformer, or by any
+    image classifier that --model names; images that cannot be read are reported and left out.
     """
-    lines = gather(texts or [], file)
-    single = bool(texts) and len(lines) == 1
+    given = texts or []
+    if wants_images(given, model, trust_remote_code):
+        unsuited = {
+            "file": file,
+            "pair": pair,
+            "prefix": prefix,
+            "window": window,
+            "stride": stride,
+        }
+        require_images_only(unsuited)
+        chosen_view = view or ("side" if foil is None else "pair")
+        named = image_files(given)
+        single = len(given) == len(named) == 1
+        _check_images(out or [], chosen_view, foil, quiet and not as_json)
+        report = Report(out or [], single, as_json, quiet, "images", chosen_view)
+        with Progress(wanted=not quiet, unit="image") as progress:
+            return explain_images(
+                named,
+                model,
+                target,
+                foil,
+                composite,
+                chosen_view,
+                report,
+                progress,
+                batch_size=batch_size,
+                ledger=not no_ledger,
+                strict=not no_strict,
+                trust_remote_code=trust_remote_code,
+                verbose=verbose,
+                debug=debug,
+            )
+    if view is not None:
+        raise InputError("--view: for images only, and this explains texts")
+    lines = gather(given, file)
+    single = bool(given) and len(lines) == 1
     _check_options(out or [], stride, window, quiet and not as_json)
     with Progress(wanted=not quiet) as progress:
         progress.status("starting ...")
@@ -173,6 +229,21 @@ def _check_options(
         raise InputError("--quiet prints nothing: add --out FILE or --json")
     for path in outs:
         suffix_of(path, SUFFIXES)
+        require_writable(path)
+
+
+def _check_images(outs: Sequence[str], view: str, foil: str | None, silent: bool) -> None:
+    from ..render.files import require_writable, suffix_of
+    from ..render.save import IMAGE_SUFFIXES
+    from ..render.views import require_view
+
+    require_view(view)
+    if view == "pair" and foil is None:
+        raise InputError("--view pair shows a contrast: name the other class with --foil")
+    if silent and not outs:
+        raise InputError("--quiet prints nothing: add --out FILE or --json")
+    for path in outs:
+        suffix_of(path, IMAGE_SUFFIXES)
         require_writable(path)
 
 

@@ -20,11 +20,13 @@ from .streams import NoReaderError, emit, emit_json, error_line, say
 from .texts import Line
 
 if TYPE_CHECKING:
-    from ..explain import TextExplanation
-    from ..explanation import TextData
+    from ..explain import ImageExplanation, TextExplanation
+    from ..explanation import Explained
 
-Explain = Callable[[list[str]], "list[TextExplanation]"]
-Outcome = tuple[Line, "TextExplanation | Exception"]
+    Made = TextExplanation | ImageExplanation
+
+Explain = Callable[[list[str]], "Sequence[Made]"]
+Outcome = tuple[Line, "Made | Exception"]
 
 _NOT_THE_TEXT = (CompositeError, PatchError, RuleError, TargetError, UnruledError)
 """What is wrong with these is wrong for every text."""
@@ -42,7 +44,7 @@ def each(lines: Sequence[Line], run: Explain, size: int, debug: bool = False) ->
     for start in range(0, len(lines), size):
         chunk = lines[start : start + size]
         try:
-            results: list[TextExplanation | Exception] = [*run([line.text for line in chunk])]
+            results: list[Made | Exception] = [*run([line.text for line in chunk])]
         except Exception as error:
             unforeseen = debug and not isinstance(error, LxtError)
             if len(lines) == 1 or unforeseen or isinstance(error, _NOT_THE_TEXT):
@@ -51,7 +53,7 @@ def each(lines: Sequence[Line], run: Explain, size: int, debug: bool = False) ->
         yield from zip(chunk, results, strict=True)
 
 
-def _alone(line: Line, run: Explain) -> TextExplanation | Exception:
+def _alone(line: Line, run: Explain) -> Made | Exception:
     try:
         return run([line.text])[0]
     except Exception as error:  # it is reported with the text's place
@@ -62,15 +64,25 @@ class Report:
     """What became of the texts: printed as they come, kept for the files, failures counted.
 
     ``code`` is the exit code so far.  ``single``: JSON is one explanation, not a list of one.
+    ``noun``: what they are, texts or images; ``view``: which picture of an image is saved.
     """
 
-    def __init__(self, outs: Sequence[str], single: bool, as_json: bool, quiet: bool) -> None:
+    def __init__(
+        self,
+        outs: Sequence[str],
+        single: bool,
+        as_json: bool,
+        quiet: bool,
+        noun: str = "texts",
+        view: str | None = None,
+    ) -> None:
+        self.noun, self.view = noun, view
         self.outs = outs
         self.single = single
         self.as_json = as_json
         self.quiet = quiet
         self.printing = not (as_json or quiet)
-        self.kept: list[TextExplanation] = []
+        self.kept: list[Made] = []
         self.failures: list[Exception] = []
         self.total = self.done = self.code = 0
 
@@ -92,7 +104,7 @@ class Report:
         if self.failures:
             untried = total - self.done - len(self.failures)
             rest = f"; the other {untried} were not tried" if untried else ""
-            say(f"{len(self.failures)} of {total} texts could not be explained{rest}")
+            say(f"{len(self.failures)} of {total} {self.noun} could not be explained{rest}")
 
     def finish(self) -> None:
         """Write what there is into every file, and as JSON to stdout if that is wanted."""
@@ -100,21 +112,23 @@ class Report:
 
         if not self.kept:
             return
-        data: TextData | list[TextData] = self.kept[0] if self.single else [*self.kept]
+        data: Explained | list[Explained] = self.kept[0] if self.single else [*self.kept]
         for path in self.outs:
             try:
-                save(data, path)
+                save(data, path, self.view)
             except Exception as error:  # the other files are still wanted
                 error_line(describe(error))
                 self.code = MISTAKE if isinstance(error, LxtError) else SOME_FAILED
                 continue
             if not self.quiet:
-                some = f" ({self.done} of {self.total} texts)" if self.done < self.total else ""
+                some = (
+                    f" ({self.done} of {self.total} {self.noun})" if self.done < self.total else ""
+                )
                 say(f"wrote {path}{some}")
         if self.as_json:
             emit_json(to_json(data))
 
-    def _shown(self, made: TextExplanation) -> str | LxtError:
+    def _shown(self, made: Made) -> str | LxtError:
         """What to print; an error where there is a number that cannot be shown."""
         from ..render.terminal import separator, to_terminal
 
@@ -125,7 +139,7 @@ class Report:
         except LxtError as error:
             return error
 
-    def _keep(self, made: TextExplanation, shown: str) -> None:
+    def _keep(self, made: Made, shown: str) -> None:
         if self.outs or self.as_json:
             self.kept.append(made)
         self.done += 1

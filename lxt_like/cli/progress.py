@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A status line, later a bar over texts; gone when the work is done.
+    """A status line, later a bar over texts or images; gone when the work is done.
 
     Anything printed meanwhile must be printed after :meth:`clear`.
     """
 
-    def __init__(self, wanted: bool = True) -> None:
+    def __init__(self, wanted: bool = True, unit: str = "text") -> None:
+        self.unit = unit
         self.shown = wanted and is_terminal(sys.stderr)
         self._status = ""
         self._bar: tqdm[None] | None = None
@@ -31,15 +32,15 @@ class Progress:
             sys.stderr.flush()
 
     def start(self, total: int) -> None:
-        """Count ``total`` texts; a single one is not worth a bar."""
+        """Count ``total`` of them; a single one is not worth a bar."""
         self.clear()
         if self.shown and total > 1:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="text", leave=False, dynamic_ncols=True)
+            self._bar = tqdm(total=total, unit=self.unit, leave=False, dynamic_ncols=True)
 
     def advance(self) -> None:
-        """One more text is done."""
+        """One more is done."""
         if self._bar is not None:
             self._bar.update()
             self._bar.refresh()  # it was cleared, and update draws only now and then

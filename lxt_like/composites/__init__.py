@@ -13,17 +13,23 @@ from .classical import (
     GuidedBackprop,
 )
 from .composite import Assign, Composite, Resolver, Site
-from .presets import CPLRP, PRESETS, AttnLRP, EpsilonLRP, Plain, composite
+from .presets import BOXED, CPLRP, PRESETS, AttnLRP, EpsilonLRP, Plain, composite
+from .vision import AttnLRPGamma, AttnLRPGammaBox, CPLRPGamma, CPLRPGammaBox
 
 # the public names of DESIGN: lxt.composites.Epsilon(1e-6)
 Epsilon = EpsilonLRP
 
 __all__ = [
+    "BOXED",
     "CPLRP",
     "PRESETS",
     "Assign",
     "AttnLRP",
+    "AttnLRPGamma",
+    "AttnLRPGammaBox",
     "BetaSmooth",
+    "CPLRPGamma",
+    "CPLRPGammaBox",
     "Composite",
     "Deconvnet",
     "Epsilon",

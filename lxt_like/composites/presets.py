@@ -32,6 +32,7 @@ from .classical import (
     GuidedBackprop,
 )
 from .composite import Composite
+from .vision import AttnLRPGamma, AttnLRPGammaBox, CPLRPGamma, CPLRPGammaBox
 
 _COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
 
@@ -68,6 +69,10 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "cp_lrp": CPLRP,
     "gradient": Plain,
     "epsilon": EpsilonLRP,
+    "attnlrp_gamma": AttnLRPGamma,
+    "attnlrp_gamma_box": AttnLRPGammaBox,
+    "cp_lrp_gamma": CPLRPGamma,
+    "cp_lrp_gamma_box": CPLRPGammaBox,
     "epsilon_plus": EpsilonPlus,
     "epsilon_plus_flat": EpsilonPlusFlat,
     "epsilon_plus_ratio": EpsilonPlusRatio,
@@ -79,6 +84,14 @@ PRESETS: dict[str, Callable[[], Composite]] = {
     "guided_backprop": GuidedBackprop,
     "beta_smooth": BetaSmooth,
 }
+
+
+BOXED: dict[str, Callable[..., Composite]] = {
+    "attnlrp_gamma_box": AttnLRPGammaBox,
+    "cp_lrp_gamma_box": CPLRPGammaBox,
+    "epsilon_gamma_box": EpsilonGammaBox,
+}
+"""Presets that take the bounds of the pixels: ``low`` and ``high``."""
 
 
 def composite(given: str | Composite) -> Composite:

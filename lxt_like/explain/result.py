@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from ..errors import InputError
-from ..explanation import TextData, Word
+from ..explanation import Explained, ImageData, TextData, Word
+from .image.result import ImageExplanation
 
 
 class TextExplanation(TextData):
@@ -77,20 +79,33 @@ class TextExplanation(TextData):
     __hash__ = TextData.__hash__
 
 
-def save(explanations: TextData | Iterable[TextData], path: str | os.PathLike[str]) -> None:
+def save(
+    explanations: Explained | Iterable[Explained],
+    path: str | os.PathLike[str],
+    view: str | None = None,
+) -> None:
     """Write one explanation, or a list of them, to one file.
 
+    Args:
+        explanations: of texts or images.
+        path: its suffix names the format.
+        view: of images: "side" (as None), "overlay", "patches", "pair" or "trace".
+
     Raises:
-        InputError: no such format; the message lists the known ones.
+        InputError: no such format or view; the message lists the known ones.
         RenderError: the file cannot be written.
     """
     from ..render import save as write
 
-    write(explanations if isinstance(explanations, TextData) else list(explanations), path)
+    single = isinstance(explanations, TextData | ImageData)
+    write(explanations if single else list(explanations), path, view)  # type: ignore[arg-type]
 
 
-def load(path: str | os.PathLike[str]) -> TextExplanation | list[TextExplanation]:
+def load(path: str | os.PathLike[str]) -> Any:
     """Read back what was saved as ``.json``: equal to what was saved.
+
+    Returns:
+        A :class:`TextExplanation` or :class:`.ImageExplanation`, or a list if one was saved.
 
     Raises:
         InputError: there is no such file, or it holds no explanation of a version we know.
@@ -98,6 +113,8 @@ def load(path: str | os.PathLike[str]) -> TextExplanation | list[TextExplanation
     from ..render import load as read
 
     data = read(path)
-    if isinstance(data, TextData):
-        return TextExplanation.of(data)
-    return [TextExplanation.of(one) for one in data]
+    return [_shown(one) for one in data] if isinstance(data, list) else _shown(data)
+
+
+def _shown(data: Explained) -> TextExplanation | ImageExplanation:
+    return TextExplanation.of(data) if isinstance(data, TextData) else ImageExplanation.of(data)

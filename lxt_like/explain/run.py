@@ -61,15 +61,15 @@ def _predicted(runner: Runner, rows: Sequence[Row], items: int) -> Tensor | None
 
 
 class Bar:
-    """A progress bar over texts on stderr, or nothing."""
+    """A progress bar over texts (or images) on stderr, or nothing."""
 
-    def __init__(self, total: int, shown: bool) -> None:
+    def __init__(self, total: int, shown: bool, unit: str = "text") -> None:
         self._done = 0.0
         self._bar: Any = None
         if shown:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="text")
+            self._bar = tqdm(total=total, unit=unit)
 
     def advance(self, share: float) -> None:
         self._done += share

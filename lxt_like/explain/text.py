@@ -1,4 +1,4 @@
-"""``lxt.explain``: texts in, words with relevances out, whatever a text model predicts."""
+"""``lxt.explain`` for texts: texts in, words with relevances out, whatever is predicted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .windows import limit_window, token_limit, windows
 
 
 @overload
-def explain(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but comes first
+def explain_text(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but comes first
     model: object,
     text: str | Mapping[str, str],
     *,
@@ -41,7 +41,7 @@ def explain(  # type: ignore[overload-overlap]  # a str is an Iterable[str], but
     progress: bool = False,
 ) -> TextExplanation: ...
 @overload
-def explain(
+def explain_text(
     model: object,
     text: Iterable[str | Mapping[str, str] | tuple[str, str]],
     *,
@@ -59,7 +59,7 @@ def explain(
     trust_remote_code: bool = False,
     progress: bool = False,
 ) -> list[TextExplanation]: ...
-def explain(
+def explain_text(
     model: object,
     text: str | Mapping[str, str] | Iterable[str | Mapping[str, str] | tuple[str, str]],
     *,

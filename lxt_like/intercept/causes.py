@@ -17,9 +17,11 @@ ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
 
 _CAUSE = "_lxt_cause"
-_PRIORITY = ("cut", "position", "token_type", "bias", "constant")
+_TOKENS = ("cls", "distillation", "register")
+_PRIORITY = ("cut", "position", *_TOKENS, "token_type", "bias", "constant")
 _POSITION = re.compile(r"pos(ition|_|\b|e?mb)|wpe|rotary|relative_attention_bias|alibi")
 _TOKEN_TYPE = re.compile(r"token_type|segment")
+_TOKEN = re.compile(r"(cls|class|dist|distillation|reg|register)_(?:token|embedding|embed|emb)s?\b")
 
 
 def cause_of_name(name: str) -> str:
@@ -28,6 +30,8 @@ def cause_of_name(name: str) -> str:
         return "position"
     if _TOKEN_TYPE.search(name):
         return "token_type"
+    if own := _TOKEN.search(name.rsplit(".", 1)[-1]):
+        return next(cause for cause in _TOKENS if cause.startswith(own[1][:2]))
     return "bias" if name.rsplit(".", 1)[-1].endswith("bias") else "constant"
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..errors import NumericalError
-from ..explanation import TextData
+from ..explanation import Explained, TextData
 from .colors import largest
 from .layout import total
 from .numbers import close_sum, decimals_for, signed
@@ -15,6 +17,9 @@ EXPLAINED = {
     "bias": "what the biases of the layers contributed",
     "position": "what the position embeddings contributed",
     "token_type": "what the token-type embeddings contributed",
+    "cls": "what the CLS token contributed",
+    "distillation": "what the distillation token contributed",
+    "register": "what the register tokens contributed",
     "constant": "what other constants of the model contributed",
     "softmax": "what the softmax of the attention absorbed",
     "activation": "what activation functions give at zero",
@@ -47,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The account of one text: ``rows`` as shown add up to ``result`` as shown, if ``closes``.
+    """The account of one explanation: if it ``closes``, ``rows`` as shown add up to ``result``.
 
     ``checks`` are sentences in small print: the gap, operations without a rule, zero rows.
     """
@@ -63,34 +68,30 @@ class Table:
         return min(ends), max(ends)
 
 
-def table(data: TextData) -> Table:
-    """The account of ``data``: words and special tokens, then each declared cause, then the score.
+def table(data: Explained) -> Table:
+    """The account of ``data``: its inputs, then each declared cause, then the score.
 
     Without an account only the inputs are summed; the result is then their sum, not the score.
     Raises NumericalError if a number is NaN or infinite.
     """
-    largest(data)  # refuses relevances that are not finite
-    words = total([word.relevance for word in data.words])
-    special = total([token.relevance for token in data.tokens if token.word is None])
-    parts: list[tuple[str, float, str]] = [("words", words, "the relevance of all words")]
-    if any(token.word is None for token in data.tokens):
-        parts.append(("special tokens", special, "tokens that stand for no word"))
+    given = _inputs(data)
+    parts = [*given.parts]
+    inputs = total([value for _, value, _ in parts])
     checks: list[str] = []
     account = data.account
     if account is None:
-        result = ("inputs", total([words, special]), "the relevance of all tokens")
+        result = ("inputs", inputs, f"the relevance of all {given.unit}")
     else:
-        if not _near(total([words, special]), account.inputs, max(abs(words), abs(special))):
+        if not _near(inputs, account.inputs, given.scale):
             # never shown as if it were the sum of the words: the caller's numbers disagree
             parts = [("inputs", account.inputs, "the relevance of all inputs")]
             checks.append(
-                f"words and special tokens sum to {total([words, special]):.6g}, "
-                f"the account's inputs are {account.inputs:.6g}"
+                f"{given.names} sum to {inputs:.6g}, the account's inputs are {account.inputs:.6g}"
             )
         parts += [(k, v, EXPLAINED.get(k, "")) for k, v in account.entries.items() if v != 0.0]
         result = ("score", account.score, "what was explained")
     named = [(name, value) for name, value, _ in (*parts, result)]
-    _check_finite([("words", words), ("special tokens", special), *named], data)
+    _check_finite([*((name, value) for name, value, _ in given.parts), *named], data)
     scale = max(abs(value) for _, value, _ in [*parts, result])
     decimals = decimals_for(scale, digits=4)
     if account is not None:
@@ -119,13 +120,37 @@ def table(data: TextData) -> Table:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The rows that relevance at the inputs makes, and how large what they sum up is."""
+
+    parts: list[tuple[str, float, str]]
+    scale: float
+    unit: str
+    names: str
+
+
+def _inputs(data: Explained) -> _Inputs:
+    if not isinstance(data, TextData):
+        values = data.channels.astype(np.float64)
+        part = ("pixels", float(values.sum()), "the relevance of all pixels")
+        return _Inputs([part], float(np.abs(values).sum()), "pixels", "pixels")
+    largest(data)  # refuses relevances that are not finite
+    words = total([word.relevance for word in data.words])
+    special = total([token.relevance for token in data.tokens if token.word is None])
+    parts = [("words", words, "the relevance of all words")]
+    if any(token.word is None for token in data.tokens):
+        parts.append(("special tokens", special, "tokens that stand for no word"))
+    return _Inputs(parts, max(abs(words), abs(special)), "tokens", "words and special tokens")
+
+
 def _near(one: float, other: float, scale: float) -> bool:
     return math.isfinite(one - other) and abs(one - other) <= TOLERANCE * max(
         abs(one), abs(other), scale
     )
 
 
-def _check_finite(values: list[tuple[str, float]], data: TextData) -> None:
+def _check_finite(values: list[tuple[str, float]], data: Explained) -> None:
     account = data.account
     if account is not None:
         extra = (("inputs", account.inputs), ("gap", account.gap), ("unruled", account.unruled))

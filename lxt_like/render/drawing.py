@@ -44,6 +44,17 @@ class Box:
     edge: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """Pixels [h, w, 3] uint8 in a rectangle from its top left corner, each pixel sharp."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    pixels: Any
+
+
 @dataclass(slots=True)
 class Strip:
     """What stays together on one page: boxes, then labels on top, in a given height."""
@@ -51,6 +62,7 @@ class Strip:
     height: float
     boxes: list[Box] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    rasters: list[Raster] = field(default_factory=list)
 
 
 def stack(cards: Sequence[Sequence[Strip]], width: float, limit: float) -> list[list[Strip]]:
@@ -93,6 +105,8 @@ def paint(strips: Sequence[Strip], width: float, page_height: float, dpi: float)
     for strip in strips:
         for box in strip.boxes:
             figure.add_artist(_patch(box, top, points))
+        for raster in strip.rasters:
+            _place(figure, raster, top, width, page_height)
         for label in strip.labels:
             _write(figure, label, top, points)
         top -= strip.height
@@ -114,6 +128,14 @@ def _patch(box: Box, top: float, points: Any) -> Any:
         return Rectangle(corner, box.width, box.height, **style)
     shape = f"round,pad=0,rounding_size={radius:.3f}"
     return FancyBboxPatch(corner, box.width, box.height, boxstyle=shape, **style)
+
+
+def _place(figure: Any, raster: Raster, top: float, width: float, page_height: float) -> None:
+    left, bottom = MARGIN + raster.x, top - raster.y - raster.height
+    box = (left / width, bottom / page_height, raster.width / width, raster.height / page_height)
+    axes = figure.add_axes(box)
+    axes.axis("off")
+    axes.imshow(raster.pixels, interpolation="none", aspect="auto")
 
 
 def _write(figure: Any, label: Label, top: float, points: Any) -> None:

@@ -9,15 +9,17 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from ..errors import InputError, RenderError
-from ..explanation import TextData
+from ..explanation import Explained, TextData
 from . import account
 from .colors import LIGHT, ink, largest, normalise, to_hex
 from .drawing import INK, LINE, MARGIN, SOFT, Box, Label, Strip, height, paint, stack
 from .escape import one_line
 from .files import suffix_of, write
 from .fonts import MISSING, has_missing, measure
-from .layout import Span, as_list, chips, origin, spans
-from .numbers import decimals_for, percent, signed
+from .image_figure import image_strips
+from .layout import as_list, chips, spans
+from .numbers import decimals_for, signed
+from .strips import SMALL, TEXT, account_of, header, legend, shortened, small
 from .wrapping import Piece, wrap
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -29,34 +31,34 @@ MAX_SIDE = 32_000
 MAX_PIXELS = 50_000_000
 """A picture of more pixels would take more memory than a reader expects (4 bytes each)."""
 
-TEXT, SMALL, FACTS, TITLE = 12.0, 8.0, 9.5, 16.0
-"""Font sizes in points."""
-
 LEADING = 21.0
 MAX_CHIPS = 24
 
 
 def save_figure(
-    data: TextData | Sequence[TextData],
+    data: Explained | Sequence[Explained],
     path: str | os.PathLike[str],
     dpi: float | None = None,
     width: float = DEFAULT_WIDTH,
+    view: str | None = None,
 ) -> None:
     """Write one explanation or several, one below the other, as ``.png``, ``.pdf`` or ``.svg``.
 
     ``width`` is in inches, at least 2.5; the height follows from the text.  A long text becomes
     several pages in a PDF.  ``dpi`` is for PNG: None means 200, or fewer where the picture
     would be too large; RenderError if it is too large even so, or at the dpi asked for.
+    ``view``: which picture of an image, see :mod:`.views`.
     """
     suffix = suffix_of(path, FORMATS)
-    write(path, figure_bytes(data, suffix, dpi=dpi, width=width))
+    write(path, figure_bytes(data, suffix, dpi=dpi, width=width, view=view))
 
 
 def figure_bytes(
-    data: TextData | Sequence[TextData],
+    data: Explained | Sequence[Explained],
     suffix: str,
     dpi: float | None = None,
     width: float = DEFAULT_WIDTH,
+    view: str | None = None,
 ) -> bytes:
     """The file that :func:`save_figure` writes; the same input gives the same bytes."""
     items = as_list(data)
@@ -79,7 +81,7 @@ def figure_bytes(
     with style.context(["default", ours]):
         points = 72.0 * width
         room = points - 2 * MARGIN
-        cards = [list(_strips(item, room)) for item in items]
+        cards = [list(_strips_of(item, room, view)) for item in items]
         out = io.BytesIO()
         if suffix == ".pdf":
             _pdf(cards, points, out)
@@ -118,57 +120,41 @@ def _dpi(width: float, page: float, asked: float | None) -> float:
 # -- one explanation ------------------------------------------------------------------------
 
 
+def _strips_of(data: Explained, width: float, view: str | None) -> Iterator[Strip]:
+    if isinstance(data, TextData):
+        return _strips(data, width)
+    return image_strips(data, width, view)
+
+
 def _strips(data: TextData, width: float) -> Iterator[Strip]:
     table = account.table(data)  # first: it refuses what cannot be shown
-    yield from _header(data, width)
+    yield from header(data, width)
     yield Strip(8)
     peak = largest(data)
     for segment, raw in enumerate(data.texts):
         if segment:
             yield Strip(9, boxes=[Box(0, 4, width, 0.5, LINE)])
         if not raw:
-            yield from _small("(empty text)", width)
+            yield from small("(empty text)", width)
             continue
         for line in wrap(spans(data, segment), width, _text_width):
             yield _line(data, line, width, peak)
     yield Strip(8)
     yield from _chips(data, width, peak)
-    yield _legend(peak, width)
+    yield legend(peak, width)
     yield Strip(8)
-    yield _account(table, width)
+    yield account_of(table, width)
     yield Strip(2)
     for check in table.checks:
-        yield from _small(check, width, SOFT if table.closes else "#a3160c")
+        yield from small(check, width, SOFT if table.closes else "#a3160c")
     if any(has_missing(one_line(text)) for text in data.texts):
-        yield from _small(f"{MISSING} stands for a character that no font here can show", width)
+        yield from small(f"{MISSING} stands for a character that no font here can show", width)
     for note in data.notes:
-        yield from _small(f"note: {note}", width, INK)
+        yield from small(f"note: {note}", width, INK)
 
 
 def _text_width(text: str) -> float:
     return measure(text, TEXT)
-
-
-def _header(data: TextData, width: float) -> Iterator[Strip]:
-    target = data.target
-    facts = f"score {signed(target.score, decimals_for(target.score, digits=4))}"
-    if target.probability is not None:
-        facts += f"     probability {percent(target.probability)}"
-    title = wrap([Span(one_line(target.label))], width, lambda text: measure(text, TITLE, True))
-    strips = []
-    end = 0.0
-    for line in title:
-        text = "".join(piece.text for piece in line)
-        end = measure(text, TITLE, True)
-        strips.append(Strip(21, labels=[Label(0, 15, text, TITLE, INK, bold=True)]))
-    if end + 16 + measure(facts, FACTS) <= width:
-        strips[-1].labels.append(Label(end + 16, 15, facts, FACTS, SOFT))
-        yield from strips
-    else:
-        yield from strips
-        yield from _wrapped(facts, width, FACTS, SOFT)
-    if source := " · ".join(origin(data)):
-        yield from _small(source, width)
 
 
 def _line(data: TextData, line: list[Piece], width: float, peak: float) -> Strip:
@@ -209,7 +195,7 @@ def _chips(data: TextData, width: float, peak: float) -> Iterator[Strip]:
     items = []
     for chip in groups[:MAX_CHIPS]:
         many = f" ×{chip.count}" if chip.count > 1 else ""
-        items.append((_shortened(one_line(chip.text), width / 3) + many, chip.relevance))
+        items.append((shortened(one_line(chip.text), width / 3) + many, chip.relevance))
     if rest := groups[MAX_CHIPS:]:
         items.append((f"{len(rest)} others", sum(chip.relevance for chip in rest)))
     strip = Strip(18)
@@ -234,72 +220,3 @@ def _chips(data: TextData, width: float, peak: float) -> Iterator[Strip]:
     if items:
         yield strip
         yield Strip(4)
-
-
-def _legend(peak: float, width: float) -> Strip:
-    limit = signed(peak, decimals_for(peak)).lstrip("+")
-    left, right = (
-        (f"against -{limit}", f"+{limit} for") if width > 220 else (f"-{limit}", f"+{limit}")
-    )
-    start = measure(left, SMALL) + 6
-    ramp = max(min(120.0, width - start - measure(right, SMALL) - 6), 10.0)
-    steps = 60
-    strip = Strip(14)
-    for step in range(steps):  # each reaches to the end: no seams between them
-        offset = ramp * step / steps
-        color = to_hex(LIGHT(2 * step / (steps - 1) - 1))
-        strip.boxes.append(Box(start + offset, 2, ramp - offset, 7, color))
-    strip.boxes.append(Box(start, 2, ramp, 7, "", edge=LINE))
-    strip.labels = [
-        Label(0, 8.4, left, SMALL, SOFT),
-        Label(start + ramp + 6, 8.4, right, SMALL, SOFT),
-    ]
-    return strip
-
-
-def _account(table: account.Table, width: float) -> Strip:
-    """The account with its bars; one strip, so that a page break does not cut the sum."""
-    step = 13.5
-    rows = [*table.rows, table.result]
-    names = [_shortened(one_line(row.label), width / 3) for row in rows]
-    column = max(measure(name, FACTS, True) for name in names) + 10
-    numbers = max(measure(row.shown, FACTS, True) for row in rows)
-    start = column + numbers + 14
-    room = width - start
-    low, high = table.extent()
-    strip = Strip(step * len(rows) + 6)
-    for index, (row, name) in enumerate(zip(rows, names, strict=True)):
-        last = row is table.result
-        top = step * index + (4 if last else 0)
-        if last:
-            strip.boxes.append(Box(0, top - 1, width, 0.6, SOFT))
-        strip.labels += [
-            Label(0, top + 10, name, FACTS, INK, bold=last),
-            Label(column + numbers, top + 10, row.shown, FACTS, INK, bold=last, right=True),
-        ]
-        if room > 30 and high > low and row.value:
-            size = max(abs(row.value) / (high - low) * room, 1.0)
-            left = (min(row.start, row.start + row.value) - low) / (high - low) * room
-            color = to_hex(LIGHT(math.copysign(1.0, row.value)))
-            strip.boxes.append(
-                Box(start + min(left, room - size), top + 3.5, size, 6.5, color, 1.5)
-            )
-    return strip
-
-
-def _small(text: str, width: float, color: str = SOFT) -> Iterator[Strip]:
-    return _wrapped(text, width, SMALL, color)
-
-
-def _wrapped(text: str, width: float, size: float, color: str) -> Iterator[Strip]:
-    for line in wrap([Span(one_line(text))], width, lambda part: measure(part, size)):
-        shown = "".join(piece.text for piece in line)
-        yield Strip(size * 1.45, labels=[Label(0, size * 1.05, shown, size, color)])
-
-
-def _shortened(text: str, room: float) -> str:
-    if measure(text, FACTS, True) <= room:
-        return text
-    while text and measure(text + "…", FACTS, True) > room:
-        text = text[: len(text) * 9 // 10]
-    return text + "…"

@@ -133,8 +133,8 @@ def heatmap(
     for m, (low, high), picture in zip(maps, limits, images, strict=True):
         tile = colour(_position(m, low, high)).repeat(times, 0).repeat(times, 1)
         tiles.append(tile if picture is None else _over(tile, picture, alpha))
-    grid = _grid(tiles, columns, gap, titles)
-    made = Picture((grid * 255).round().astype(np.uint8))
+    whole = grid(tiles, columns, gap, titles)
+    made = Picture((whole * 255).round().astype(np.uint8))
     if path is not None:
         made.save(path)
     return made
@@ -249,7 +249,8 @@ def _over(tile: Array, image: Array, alpha: float) -> Array:
     return alpha * tile + (1 - alpha) * grey
 
 
-def _grid(tiles: list[Array], columns: int | None, gap: int, titles: Sequence[str] | None) -> Array:
+def grid(tiles: list[Array], columns: int | None, gap: int, titles: Sequence[str] | None) -> Array:
+    """Tiles [h, w, 3] of 0..1 on white, ``columns`` across, with their titles above."""
     n = len(tiles)
     across = min(n, columns or math.ceil(math.sqrt(n)))
     if across < 1:
@@ -257,14 +258,14 @@ def _grid(tiles: list[Array], columns: int | None, gap: int, titles: Sequence[st
     height, width = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
     head = 18 if titles is not None else 0
     down = math.ceil(n / across)
-    grid = np.ones((down * (height + head + gap) - gap, across * (width + gap) - gap, 3))
+    canvas = np.ones((down * (height + head + gap) - gap, across * (width + gap) - gap, 3))
     for i, tile in enumerate(tiles):
         top = (i // across) * (height + head + gap)
         left = (i % across) * (width + gap)
-        grid[top + head : top + head + tile.shape[0], left : left + tile.shape[1]] = tile
+        canvas[top + head : top + head + tile.shape[0], left : left + tile.shape[1]] = tile
         if titles is not None:
-            grid[top : top + head, left : left + width] = _title(titles[i], width, head)
-    return grid
+            canvas[top : top + head, left : left + width] = _title(titles[i], width, head)
+    return canvas
 
 
 def _title(text: str, width: int, height: int) -> Array:

@@ -8,18 +8,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..explanation import TextData, Token
+from ..explanation import Explained, TextData, Token
 from . import account
 from .colors import DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
 from .escape import one_line
+from .html_image import ImageCard, image_card
+from .html_parts import STEPS, Bar, bar_of, shade_of
 from .layout import as_list, chips, origin, printed, spans, tokens_of
 from .numbers import decimals_for, percent, signed
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-STEPS = 20
-"""Shades of each sign: more could not be told apart, and classes keep the page small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +33,8 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bar:
-    """One row of the account with its bar, in per cent of the column."""
-
-    row: account.Row
-    shade: str
-    left: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Card:
-    """Everything the template shows of one explanation."""
+    """Everything the template shows of one explained text."""
 
     label: str
     score: str
@@ -55,34 +44,41 @@ class _Card:
     chips: list[_Item]
     words: list[_Item]
     limit: str
-    bars: list[_Bar]
-    result: _Bar
+    bars: list[Bar]
+    result: Bar
     checks: list[str]
     closes: bool
     notes: list[str]
+    template: str = "card.html"
 
 
 def to_html(
-    data: TextData | Sequence[TextData], title: str | None = None, fragment: bool = False
+    data: Explained | Sequence[Explained],
+    title: str | None = None,
+    fragment: bool = False,
+    view: str | None = None,
 ) -> str:
     """One explanation or several as HTML.
 
     A whole page by default, readable on a phone and in dark mode; ``fragment=True`` gives a
     ``<div>`` with its own style and scoped class names, as ``_repr_html_`` needs it.  Hovering
     over a word shows its relevance and its tokens; a table under the text lists all of them.
+    ``view``: which picture of an image.
     """
     items = as_list(data)
     if title is not None and not isinstance(title, str):
         raise InputError(f"title must be a string, got {type(title).__name__}")
     if title is None:
-        title = f"{items[0].target.label}: {items[0].text[:60]}"
+        first = items[0]
+        about = first.text[:60] if isinstance(first, TextData) else first.name or "an image"
+        title = f"{first.target.label}: {about}"
     template = _environment().get_template("fragment.html" if fragment else "page.html")
     return template.render(
         title=one_line(title),
-        cards=[_card(item) for item in items],
+        cards=[_card_of(item, view) for item in items],
         light=_shades(LIGHT),
         dark=_shades(DARK),
-        stops=[_shade(share / 4) or "zero" for share in range(-4, 5)],
+        stops=[shade_of(share / 4) or "zero" for share in range(-4, 5)],
     )
 
 
@@ -104,13 +100,11 @@ def _shades(scale: ColorScale) -> list[tuple[str, str, str]]:
     """(name, background, text colour) of every shade of a scale."""
     values = [sign * step / STEPS for sign in (1, -1) for step in range(1, STEPS + 1)]
     shades = [("zero", scale.neutral, to_hex(ink(scale(0.0))))]
-    return shades + [(_shade(v), to_hex(scale(v)), to_hex(ink(scale(v)))) for v in values]
+    return shades + [(shade_of(v), to_hex(scale(v)), to_hex(ink(scale(v)))) for v in values]
 
 
-def _shade(value: float) -> str:
-    """The class of a normalised relevance: ``p7``, ``n20``, or nothing where it is negligible."""
-    step = round(abs(value) * STEPS)
-    return f"{'p' if value > 0 else 'n'}{step}" if step else ""
+def _card_of(data: Explained, view: str | None) -> _Card | ImageCard:
+    return _card(data) if isinstance(data, TextData) else image_card(data, view)
 
 
 def _card(data: TextData) -> _Card:
@@ -123,7 +117,7 @@ def _card(data: TextData) -> _Card:
         shown = one_line(word.text)
         pieces = _pieces(tokens, decimals)
         words.append(
-            _Item(shown, _shade(normalise(word.relevance, peak)), f"{shown} {value}\n{pieces}",
+            _Item(shown, shade_of(normalise(word.relevance, peak)), f"{shown} {value}\n{pieces}",
                   value, pieces)
         )  # fmt: skip
     segments = [
@@ -139,7 +133,7 @@ def _card(data: TextData) -> _Card:
     for chip in chips(data):
         text = one_line(chip.text) + (f" ×{chip.count}" if chip.count > 1 else "")
         value = signed(chip.relevance, decimals)
-        marks.append(_Item(text, _shade(normalise(chip.relevance, peak)), "", value))
+        marks.append(_Item(text, shade_of(normalise(chip.relevance, peak)), "", value))
     target = data.target
     return _Card(
         label=one_line(target.label),
@@ -150,8 +144,8 @@ def _card(data: TextData) -> _Card:
         chips=marks,
         words=words,
         limit=signed(peak, decimals).lstrip("+"),
-        bars=[_bar(row, table.extent()) for row in table.rows],
-        result=_bar(table.result, table.extent()),
+        bars=[bar_of(row, table.extent()) for row in table.rows],
+        result=bar_of(table.result, table.extent()),
         checks=[one_line(check) for check in table.checks],
         closes=table.closes,
         notes=[one_line(note) for note in data.notes],
@@ -161,15 +155,3 @@ def _card(data: TextData) -> _Card:
 def _pieces(tokens: Sequence[Token], decimals: int | None) -> str:
     parts = [f"{one_line(token.text)} {signed(token.relevance, decimals)}" for token in tokens]
     return " · ".join(parts)
-
-
-def _bar(row: account.Row, extent: tuple[float, float]) -> _Bar:
-    low, high = extent
-    span = high - low
-    start = min(row.start, row.start + row.value)
-    shade = "" if row.value == 0.0 else ("p" if row.value > 0 else "n") + str(STEPS)
-    row = account.Row(one_line(row.label), row.value, row.shown, row.start, row.help)
-    if not span:
-        return _Bar(row, shade, 0.0, 0.0)
-    left = max(0.0, round(100 * (start - low) / span, 2))
-    return _Bar(row, shade, left, round(100 * abs(row.value) / span, 2))

@@ -5,7 +5,8 @@ Layout of the document (version 1)::
     {"schema": "lxt_like/text-explanation", "version": 1, "explanation": {...}}
     {"schema": "lxt_like/text-explanation", "version": 1, "explanations": [{...}, ...]}
 
-with the fields of :class:`~lxt_like.explanation.TextData` under their own names.  Numbers
+with the fields of :class:`~lxt_like.explanation.TextData` under their own names; images have
+their own schema (:mod:`.image_json`).  Numbers
 round-trip exactly.  A string is a string, save where a lone high surrogate is followed by a
 lone low one: JSON readers would join the two, so such a string is a list of its parts.
 """
@@ -13,42 +14,58 @@ lone low one: JSON readers would join the two, so such a string is a list of its
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ..errors import InputError, NumericalError
-from ..explanation import Account, TargetInfo, TextData, Token, Word
-from .checked import Node, read_real, read_string, shown
+from ..errors import InputError
+from ..explanation import Explained, ImageData, TextData, Token, Word
+from .checked import Node, read_string
 from .escape import acts
+from .image_json import decode_image, encode_image
+from .json_parts import (
+    decode_account,
+    decode_target,
+    encode_account,
+    encode_target,
+    number,
+    string,
+)
 from .layout import as_list, check
 
 SCHEMA = "lxt_like/text-explanation"
+IMAGES = "lxt_like/image-explanation"
 VERSION = 1
-
-_PAIR = re.compile("(?<=[\\ud800-\\udbff])(?=[\\udc00-\\udfff])")
 
 
 # -- writing --------------------------------------------------------------------------------
 
 
-def to_json(data: TextData | Sequence[TextData]) -> str:
+def to_json(data: Explained | Sequence[Explained]) -> str:
     """One explanation, or a list of them, as a JSON document ending in a newline.
 
     Control characters, bidirectional overrides and surrogates are written as escapes, so the
     document can be shown and stored anywhere.  Raises NumericalError for NaN and infinity,
     which JSON has no numbers for, and InputError where words do not fit their text.
     """
-    for item in as_list(data):
-        check(item)
-    document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION}
-    if isinstance(data, TextData):
-        document["explanation"] = _encode(data)
+    items = as_list(data)
+    images = isinstance(items[0], ImageData)
+    if any(isinstance(item, ImageData) != images for item in items):
+        raise InputError("one JSON document holds explanations of texts or of images, not of both")
+    document: dict[str, Any] = {"schema": IMAGES if images else SCHEMA, "version": VERSION}
+    encoded = [_encode_any(item) for item in items]
+    if isinstance(data, TextData | ImageData):
+        document["explanation"] = encoded[0]
     else:
-        document["explanations"] = [_encode(item) for item in data]
+        document["explanations"] = encoded
     dumped = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
     return "".join(_escaped(c) if c != "\n" and acts(c) else c for c in dumped) + "\n"
+
+
+def _encode_any(data: Explained) -> dict[str, Any]:
+    if isinstance(data, ImageData):
+        return encode_image(data)
+    check(data)
+    return _encode(data)
 
 
 def _escaped(char: str) -> str:
@@ -58,30 +75,23 @@ def _escaped(char: str) -> str:
 def _encode(data: TextData) -> dict[str, Any]:
     account = data.account
     return {
-        "texts": [_string(text) for text in data.texts],
-        "target": {
-            "label": _string(data.target.label),
-            "index": data.target.index,
-            "score": _number("the target's score", data.target.score),
-            "probability": None
-            if data.target.probability is None
-            else _number("the target's probability", data.target.probability),
-        },
+        "texts": [string(text) for text in data.texts],
+        "target": encode_target(data.target),
         "words": [
             {
-                "text": _string(word.text),
+                "text": string(word.text),
                 "start": word.start,
                 "end": word.end,
-                "relevance": _number(f"the relevance of word {index}", word.relevance),
+                "relevance": number(f"the relevance of word {index}", word.relevance),
                 "segment": word.segment,
             }
             for index, word in enumerate(data.words)
         ],
         "tokens": [
             {
-                "text": _string(token.text),
+                "text": string(token.text),
                 "id": token.id,
-                "relevance": _number(f"the relevance of token {index}", token.relevance),
+                "relevance": number(f"the relevance of token {index}", token.relevance),
                 "start": token.start,
                 "end": token.end,
                 "word": token.word,
@@ -90,46 +100,18 @@ def _encode(data: TextData) -> dict[str, Any]:
             }
             for index, token in enumerate(data.tokens)
         ],
-        "account": None if account is None else _encode_account(account),
-        "model": _string(data.model),
-        "composite": _string(data.composite),
-        "notes": [_string(note) for note in data.notes],
+        "account": None if account is None else encode_account(account),
+        "model": string(data.model),
+        "composite": string(data.composite),
+        "notes": [string(note) for note in data.notes],
     }
-
-
-def _encode_account(account: Account) -> dict[str, Any]:
-    return {
-        "score": _number("the account's score", account.score),
-        "inputs": _number("the account's inputs", account.inputs),
-        # pairs, not an object: the order of the causes and odd names survive any reader
-        "entries": [
-            [_string(cause), _number(f"the account's entry {cause!a}", value)]
-            for cause, value in account.entries.items()
-        ],
-        "unruled": _number("the account's unruled", account.unruled),
-        "gap": _number("the account's gap", account.gap),
-    }
-
-
-def _string(text: str) -> str | list[str]:
-    parts = _PAIR.split(text)
-    return parts if len(parts) > 1 else text
-
-
-def _number(what: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise NumericalError(
-            f"{what} is {value}; JSON has only finite numbers: look for NaN in the model's weights "
-            "or an overflow"
-        )
-    return float(value)
 
 
 # -- reading --------------------------------------------------------------------------------
 
 
-def from_json(text: str) -> TextData | list[TextData]:
-    """What :func:`to_json` wrote: one TextData, or a list where a list was written.
+def from_json(text: str) -> Explained | list[Explained]:
+    """What :func:`to_json` wrote: one explanation, or a list where a list was written.
 
     Raises InputError, with the place in the document, for anything else: malformed JSON,
     another or a newer schema, a missing, unknown or mistyped field, words off their text.
@@ -142,7 +124,7 @@ def from_json(text: str) -> TextData | list[TextData]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is not well-formed JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, IMAGES):
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise InputError(f'expected a document with "schema": "{SCHEMA}", got {found!a:.80}')
     version = document.get("version")
@@ -153,11 +135,13 @@ def from_json(text: str) -> TextData | list[TextData]:
             f"this document has version {version} of the schema, this lxt_like reads up to "
             f"{VERSION}: update lxt_like"
         )
+    decode: Callable[[object, str], Explained]
+    decode = decode_image if document["schema"] == IMAGES else _decode
     if "explanations" in document:
         root = Node(document, "document", ("schema", "version", "explanations"))
-        return root.items("explanations", _decode, least=1)
+        return root.items("explanations", decode, least=1)
     root = Node(document, "document", ("schema", "version", "explanation"))
-    return _decode(root.value["explanation"], "explanation")
+    return decode(root.value["explanation"], "explanation")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -173,10 +157,10 @@ def _decode(value: object, where: str) -> TextData:
     account = node.value["account"]
     data = TextData(
         texts=tuple(node.items("texts", read_string, least=1)),
-        target=_decode_target(node.value["target"], node.path("target")),
+        target=decode_target(node.value["target"], node.path("target")),
         words=tuple(node.items("words", _decode_word)),
         tokens=tuple(node.items("tokens", _decode_token)),
-        account=None if account is None else _decode_account(account, node.path("account")),
+        account=None if account is None else decode_account(account, node.path("account")),
         model=node.string("model"),
         composite=node.string("composite"),
         notes=tuple(node.items("notes", read_string)),
@@ -186,16 +170,6 @@ def _decode(value: object, where: str) -> TextData:
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return data
-
-
-def _decode_target(value: object, where: str) -> TargetInfo:
-    node = Node(value, where, ("label", "index", "score", "probability"))
-    return TargetInfo(
-        label=node.string("label"),
-        index=node.optional("index", node.whole),
-        score=node.real("score"),
-        probability=node.optional("probability", node.real),
-    )
 
 
 def _decode_word(value: object, where: str) -> Word:
@@ -222,23 +196,3 @@ def _decode_token(value: object, where: str) -> Token:
         segment=node.whole("segment", least=0),
         special=node.flag("special"),
     )
-
-
-def _decode_account(value: object, where: str) -> Account:
-    node = Node(value, where, ("score", "inputs", "entries", "unruled", "gap"))
-    entries = node.items("entries", _decode_entry)
-    if len(dict(entries)) != len(entries):
-        raise InputError(f"{node.path('entries')}: a cause is listed twice")
-    return Account(
-        score=node.real("score"),
-        inputs=node.real("inputs"),
-        entries=dict(entries),
-        unruled=node.real("unruled"),
-        gap=node.real("gap"),
-    )
-
-
-def _decode_entry(value: object, where: str) -> tuple[str, float]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise InputError(f"{where}: expected [cause, number], got {shown(value)}")
-    return read_string(value[0], where), read_real(value[1], where)

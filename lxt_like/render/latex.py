@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..explanation import TextData
+from ..explanation import Explained, TextData
 from . import account
 from .colors import LIGHT, ink, largest, normalise, to_hex
 from .escape import one_line
-from .layout import as_list, chips, origin, printed, spans
+from .layout import chips, origin, printed, spans, texts_only
 from .numbers import decimals_for, percent, signed
 from .wrapping import clusters
 
@@ -95,13 +95,13 @@ def _char(char: str) -> str:
     return rf"\lxtchar{{{ord(char):04X}}}{{{char}}}"
 
 
-def to_latex(data: TextData | Sequence[TextData]) -> str:
+def to_latex(data: Explained | Sequence[Explained]) -> str:
     """One explanation or several as a LaTeX document for pdfLaTeX, XeLaTeX or LuaLaTeX.
 
     Needs xcolor only.  To use it inside a paper, copy what is between the ``begin{document}``
     and ``end{document}`` lines, and the macros in front of them.
     """
-    blocks = ["\n".join(_block(item)) for item in as_list(data)]
+    blocks = ["\n".join(_block(item)) for item in texts_only(data, "LaTeX")]
     rule = "\n\n\\bigskip\\hrule\\bigskip\n\n"
     return (
         f"{PREAMBLE}{MACROS}\\begin{{document}}\n\\pagestyle{{empty}}\n"

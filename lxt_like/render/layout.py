@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from ..errors import InputError
-from ..explanation import TextData, Token, Word
+from ..explanation import Explained, ImageData, TextData, Token, Word
 from .escape import visible
 
 _CODE = "lxt.Composite("
@@ -37,26 +37,36 @@ class Chip:
     count: int = 1
 
 
-def as_list(data: TextData | Sequence[TextData]) -> list[TextData]:
+def as_list(data: Explained | Sequence[Explained]) -> list[Explained]:
     """One explanation or several as a list; InputError for anything else or for none."""
-    items = [data] if isinstance(data, TextData) else data
+    items = [data] if isinstance(data, TextData | ImageData) else data
     if isinstance(items, str) or not isinstance(items, Sequence):
         raise InputError(f"expected a TextData or a list of them, got {type(data).__name__}")
     if not items:
         raise InputError("expected at least one explanation to render, got an empty list")
     for index, item in enumerate(items):
-        if not isinstance(item, TextData):
+        if not isinstance(item, TextData | ImageData):
             raise InputError(f"item {index}: expected a TextData, got {type(item).__name__}")
     return list(items)
 
 
-def origin(data: TextData) -> list[str]:
-    """Where the numbers come from: the model, and the composite by its name.
+def texts_only(data: Explained | Sequence[Explained], what: str) -> list[TextData]:
+    """The same of texts alone; InputError for an image, which ``what`` cannot show."""
+    items = as_list(data)
+    texts = [item for item in items if isinstance(item, TextData)]
+    if len(texts) < len(items):
+        raise InputError(f"{what} shows explanations of texts only, got one of an image")
+    return texts
+
+
+def origin(data: Explained) -> list[str]:
+    """Where the numbers come from: the image's name, the model, and the composite by its name.
 
     A composite of the user's own is known by its code, which is the data's, not the picture's.
     """
+    name = data.name if isinstance(data, ImageData) else ""
     composite = "own composite" if data.composite.startswith(_CODE) else data.composite
-    return [part for part in (data.model, composite) if part]
+    return [part for part in (name, data.model, composite) if part]
 
 
 def spans(data: TextData, segment: int = 0) -> tuple[Span, ...]:

@@ -7,36 +7,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..explanation import TextData
+from ..explanation import Explained, ImageData
 from .figure import FORMATS, figure_bytes
 from .files import suffix_of, write
 from .html import to_html
 from .json import from_json, to_json
 from .latex import to_latex
+from .layout import as_list
 
 SUFFIXES = (".html", *FORMATS, ".tex", ".json")
 
 
-def save(data: TextData | Sequence[TextData], path: str | os.PathLike[str]) -> None:
+IMAGE_SUFFIXES = (".html", *FORMATS, ".json")
+
+
+def save(
+    data: Explained | Sequence[Explained],
+    path: str | os.PathLike[str],
+    view: str | None = None,
+) -> None:
     """Write one explanation or several in the format that the suffix of ``path`` names.
 
     ``.html`` ``.png`` ``.pdf`` ``.svg`` ``.tex`` ``.json``; any other is an InputError that lists
-    these.  The file is written whole or not at all; its folder must exist (RenderError).
+    these.  Images cannot be ``.tex``; ``view`` is which picture of an image is shown.  The file is
+    written whole or not at all; its folder must exist (RenderError).
     """
-    suffix = suffix_of(path, SUFFIXES)
+    images = any(isinstance(item, ImageData) for item in as_list(data))
+    suffix = suffix_of(path, IMAGE_SUFFIXES if images else SUFFIXES)
     content: str | bytes
     if suffix == ".html":
-        content = to_html(data)
+        content = to_html(data, view=view)
     elif suffix == ".tex":
         content = to_latex(data)
     elif suffix == ".json":
         content = to_json(data)
     else:
-        content = figure_bytes(data, suffix)
+        content = figure_bytes(data, suffix, view=view)
     write(path, content)
 
 
-def load(path: str | os.PathLike[str]) -> TextData | list[TextData]:
+def load(path: str | os.PathLike[str]) -> Explained | list[Explained]:
     """What :func:`save` wrote to a ``.json`` file; InputError if it is anything else."""
     suffix_of(path, (".json",))
     try:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..explanation import TextData
+from ..explanation import Explained, TextData
 from . import account
 from .colors import ANY, DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
 from .escape import one_line
 from .layout import Span, as_list, chips, origin, spans, strongest
 from .numbers import decimals_for, percent, signed
+from .terminal_image import image_lines
 from .wrapping import wrap
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def wants_color() -> bool:
 
 
 def to_terminal(
-    data: TextData | Sequence[TextData], width: int | None = None, color: bool | None = None
+    data: Explained | Sequence[Explained], width: int | None = None, color: bool | None = None
 ) -> str:
     """One explanation or several as text for a terminal, ending in a newline.
 
@@ -150,22 +151,25 @@ class _Page:
                 text.append(shown, styles[piece.word] if piece.word is not None else "")
             yield text
 
-    def lines(self, data: TextData) -> Iterator[Text]:
+    def lines(self, data: Explained) -> Iterator[Text]:
         """One explanation: header, text, special tokens, strongest words, account, notes."""
         from rich.text import Text
 
         table = account.table(data)  # first: it refuses what cannot be shown
         yield from self.header(data)
         yield Text()
-        yield from self.text(data)
-        yield Text()
-        yield from self.details(data)
+        if isinstance(data, TextData):
+            yield from self.text(data)
+            yield Text()
+            yield from self.details(data)
+        else:
+            yield from image_lines(self, data)
         yield Text()
         yield from self.account(table)
         for note in data.notes:
             yield from self.wrapped([("note: ", "bold"), (one_line(note), "")], hang=6)
 
-    def header(self, data: TextData) -> Iterator[Text]:
+    def header(self, data: Explained) -> Iterator[Text]:
         target = data.target
         decimals = decimals_for(target.score, digits=4)
         parts = [

@@ -12,7 +12,7 @@ from transformers import pipeline
 from lxt_like.composites import AttnLRP, Composite
 from lxt_like.errors import InputError, ModelError, TargetError, TruncationWarning
 from lxt_like.explain.result import TextExplanation
-from lxt_like.explain.text import explain
+from lxt_like.explain.text import explain_text as explain
 from lxt_like.rules import Epsilon
 
 from . import makers

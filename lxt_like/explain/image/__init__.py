@@ -4,12 +4,16 @@ from .grid import Grid
 from .model import ImageModel, is_image_model, load_image_model
 from .open import Opened, open_image
 from .processing import Preprocess
+from .result import ImageExplanation
+from .run import explain_image
 
 __all__ = [
     "Grid",
+    "ImageExplanation",
     "ImageModel",
     "Opened",
     "Preprocess",
+    "explain_image",
     "is_image_model",
     "load_image_model",
     "open_image",

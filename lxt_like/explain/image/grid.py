@@ -46,7 +46,7 @@ class Grid:
         flat = values.flatten(-2)
         total = flat.new_zeros((*flat.shape[:-1], self.rows * self.cols))
         total.index_add_(-1, index, flat)
-        return total.unflatten(-1, (self.rows, self.cols))
+        return total.reshape(*values.shape[:-2], self.rows, self.cols)
 
 
 def given_grid(cell: Any, height: int, width: int) -> Grid:

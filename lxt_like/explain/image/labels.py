@@ -55,7 +55,7 @@ def _categories(model: nn.Module, processor: Any) -> Sequence[str]:
         return list(config["label_names"])
     if getattr(model, "num_classes", None) != 1000:
         return []
-    from timm.data import ImageNetInfo
+    import timm
 
-    info = ImageNetInfo()
+    info = timm.data.ImageNetInfo()
     return [info.index_to_description(i).split(",")[0] for i in range(1000)]

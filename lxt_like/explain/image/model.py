@@ -212,10 +212,9 @@ def is_image_config(config: Any) -> bool:
 def _processor_of(module: nn.Module, name: str, trust_remote_code: bool) -> Any:
     """The preprocessing that lies with the model: its folder's, or timm's data configuration."""
     if isinstance(getattr(module, "pretrained_cfg", None), dict):
-        from timm.data import create_transform, resolve_data_config
+        import timm
 
-        config: Any = module
-        return create_transform(**resolve_data_config({}, model=config))
+        return timm.data.create_transform(**timm.data.resolve_data_config({}, model=module))
     place = name or str(getattr(getattr(module, "config", None), "_name_or_path", "") or "")
     kind = type(module).__name__
     if not place:

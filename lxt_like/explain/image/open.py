@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 MAX_SIDE = 10_000
 """Pixels a side: beyond it a picture takes a gigabyte in memory before it is made small."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
-SUFFIXES += (".pgm", ".avif", ".jp2")
+SUFFIXES = tuple(".png .jpg .jpeg .jpe .bmp .gif .tif .tiff .webp .ppm .pgm .avif .jp2".split())
 """What names a file as an image where nothing else does; any format of Pillow can be opened."""
 
 _KEYS = ("image", "img", "pixel_values", "picture", "photo")
@@ -43,8 +42,8 @@ def open_image(source: Any) -> Opened:
 
     Args:
         source: a path, a file's bytes, a ``PIL`` image, an array or uint8 tensor ([H, W],
-            [H, W, 1 / 3 / 4] or [3, H, W]; uint8, uint16, bool, or float within 0..1), or a row of a
-            data set: a dict with one of these under "image", "img" or the like.
+            [H, W, 1 / 3 / 4] or [3, H, W]; uint8, uint16, bool, or float within 0..1), or a row
+            of a data set: a dict with one of these under "image", "img" or the like.
 
     Transparency is laid on white, the rotation that a camera noted is applied, 16 bits become 8,
     and of an animation the first frame is taken, which is noted.

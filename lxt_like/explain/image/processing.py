@@ -29,8 +29,8 @@ class Preprocess:
     """From an RGB picture to pixels [3, H, W] as the model takes them, and back.
 
     Whatever the preprocessing is made of, its colours are found by asking it: black and white
-    pictures give the bounds, a red one the order of the channels.  So ``low``, ``high`` are those of
-    the z-box rule, and pixel = (value / 255 - mean) / std per channel.
+    pictures give the bounds, a red one the order of the channels.  So ``low`` and ``high`` are the
+    bounds of the z-box rule, and pixel = (value / 255 - mean) / std per channel.
 
     Attributes:
         function: the given callable.
@@ -191,8 +191,8 @@ def _asked(function: Callable[[Image], Tensor]) -> Preprocess:
     low, high = answer(0, 0, 0).amin(1), answer(255, 255, 255).amax(1)
     if not bool(torch.isfinite(low).all() and torch.isfinite(high).all() and (high > low).all()):
         raise InputError(
-            f"the preprocessing maps black to {low.tolist()} and white to {high.tolist()}: expected "
-            f"finite pixels, white above black; {_HOW}"
+            f"the preprocessing maps black to {low.tolist()} and white to {high.tolist()}: "
+            f"expected finite pixels, white above black; {_HOW}"
         )
     middle = answer(51, 51, 51).median(1).values
     if not torch.allclose((middle - low) / (high - low), torch.tensor(0.2), atol=0.02):

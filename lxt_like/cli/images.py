@@ -1,0 +1,148 @@
+"""``lxt-like explain`` for images: which files are meant, and how they are explained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import demo
+from ..composites import composite as resolve_composite
+from ..errors import InputError, ModelError
+from ..targets import Contrast
+from .guard import quiet_libraries
+from .outcomes import Report, each
+from .progress import Progress
+from .texts import Line
+
+if TYPE_CHECKING:
+    from ..explain import ImageExplanation, ImageModel
+
+VIEWS = "overlay, side, patches, pair or trace"
+
+
+def wants_images(arguments: Sequence[str], model: str | None, trust_remote_code: bool) -> bool:
+    """Whether the arguments are images: by the model, or without one by their look."""
+    if model is not None:
+        from ..explain.image import is_image_model
+
+        with suppress(ModelError):  # a model that cannot be read is reported where it is loaded
+            return is_image_model(model, trust_remote_code)
+        return False
+    return bool(arguments) and all(map(_looks_like_image, arguments))
+
+
+def _looks_like_image(argument: str) -> bool:
+    from ..explain.image.open import SUFFIXES
+
+    path = Path(argument).expanduser()
+    with suppress(OSError, ValueError):  # a text can be too long to be a path
+        if path.is_dir():
+            return True
+        if path.suffix.lower() in SUFFIXES:
+            return path.is_file() or not re.search(r"\s", argument)
+    return False
+
+
+def image_files(arguments: Sequence[str]) -> list[Line]:
+    """Every image that is named, and every image inside the folders that are.
+
+    Raises:
+        InputError: nothing was named, or a folder holds no image.
+    """
+    from ..explain.image.open import SUFFIXES
+
+    if not arguments:
+        raise InputError("no image to explain; try: lxt-like explain photo.jpg (or a folder)")
+    found: list[Path] = []
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise InputError(
+                f"no image in the folder {argument!r}: expected files named {', '.join(SUFFIXES)}"
+            )
+        found += inside
+    return [Line(str(path), str(path)) for path in found]
+
+
+def require_images_only(given: Mapping[str, Any]) -> None:
+    """Raise InputError if an option that is for texts was given."""
+    wrong = [f"--{name}" for name, value in given.items() if value is not None]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)}: for texts only, and this explains images")
+
+
+def explain_images(
+    lines: Sequence[Line],
+    model: str | None,
+    target: str | None,
+    foil: str | None,
+    composite: str,
+    view: str | None,
+    report: Report,
+    progress: Progress,
+    *,
+    batch_size: int | None,
+    ledger: bool,
+    strict: bool,
+    trust_remote_code: bool,
+    verbose: bool,
+    debug: bool,
+) -> int:
+    """Explain image after image; the exit code."""
+    resolve_composite(composite)
+    size = batch_size or (1 if ledger else 16)
+    folder = demo.vit() if model is None else model
+    progress.status(f"loading {'the bundled model' if model is None else model} ...")
+    with quiet_libraries(verbose, downloads=progress.shown):
+        from ..explain import load_image_model
+        from ..explain.image import explain_image
+
+        loaded = load_image_model(folder, trust_remote_code=trust_remote_code)
+        progress.clear()
+        run = partial(
+            explain_image,
+            loaded,
+            target=target_of(loaded, target, foil),
+            composite=composite,
+            batch_size=size,
+            ledger=ledger,
+            strict=strict,
+            trace=view == "trace",
+        )
+        outcomes = each(lines, partial(_explain, run), size, debug)
+        try:
+            report.take(outcomes, len(lines), progress)
+        finally:  # also if it was interrupted: what is computed is not lost
+            report.finish()
+    return report.code
+
+
+def target_of(loaded: ImageModel, target: str | None, foil: str | None) -> Any:
+    """What a class on the command line means: its name or, where no class is called so, its index.
+
+    Raises:
+        InputError: the two are the same class.
+    """
+    if target is not None and target == foil:
+        raise InputError(f"the foil is the target itself ({foil!r}): name another class")
+    chosen = None if target is None else _class(loaded, target)
+    return chosen if foil is None else Contrast(chosen, _class(loaded, foil))
+
+
+def _class(loaded: ImageModel, given: str) -> int | str:
+    number = re.fullmatch(r"[+-]?\d+", given) and given not in loaded.labels
+    return int(given) if number else given
+
+
+def _explain(run: Any, paths: list[str]) -> list[ImageExplanation]:
+    # one by one where they are several, so that a message names the file and not its place
+    made: list[ImageExplanation] = run(paths) if len(paths) > 1 else [run(paths[0])]
+    return made

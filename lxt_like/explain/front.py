@@ -1,0 +1,92 @@
+"""``lxt.explain``: a text or an image, decided by what was given and what the model reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .image.model import ImageModel, is_image_model
+from .image.open import is_image_like
+from .image.run import explain_image
+from .result import TextExplanation
+from .text import explain_text
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .image.result import ImageExplanation
+
+_IMAGES = ("processor", "labels", "cell", "trace", "top", "on_error")
+_TEXTS = ("pair", "prefix", "tokenizer", "window", "stride")
+
+
+@overload
+def explain(model: object, text: str | Mapping[str, str], **options: Any) -> TextExplanation: ...
+@overload
+def explain(
+    model: object,
+    text: os.PathLike[str] | bytes | Image | Tensor | np.ndarray[Any, Any],
+    **options: Any,
+) -> ImageExplanation: ...
+@overload
+def explain(model: object, text: Iterable[Any], **options: Any) -> Any: ...
+def explain(model: Any, text: Any, **options: Any) -> Any:
+    """Explain a prediction: of a text word by word, of an image pixel by pixel.
+
+    ``lxt.explain(model, "A gripping, funny film.")`` and ``lxt.explain(model, "photo.jpg")`` look
+    alike: a ``str`` is a path where the model classifies images, and a text otherwise.  A
+    ``pathlib.Path``, PIL image, array, float tensor or row of an image data set is an image.
+
+    Args:
+        model: a ``torch.nn.Module``, a pipeline, a local folder (read without network) or a hub id.
+        text: one text or image, or several.
+        options: ``target, composite, batch_size, ledger, strict, device, trust_remote_code,
+            progress`` for both; for texts also ``pair, prefix, tokenizer, window, stride``, see
+            :func:`.explain_text`; for images also ``processor, labels, cell, trace, top,
+            on_error``, see :func:`.explain_image`.
+
+    Returns:
+        A :class:`.TextExplanation` or :class:`.ImageExplanation`, or a list of them for several.
+
+    Raises:
+        LxtError: see the two functions; InputError for an option of the other one.
+    """
+    if not isinstance(text, str | bytes | Mapping | Tensor | np.ndarray) and _is_lazy(text):
+        text = list(text)  # a generator can be looked at once only
+    images = reads_images(model, text, options)
+    wrong = [name for name in (_TEXTS if images else _IMAGES) if options.get(name) is not None]
+    if wrong:
+        raise InputError(
+            f"{', '.join(wrong)}: for {'texts' if images else 'images'} only, and this is "
+            f"{'an image' if images else 'a text'} model or input"
+        )
+    if images:
+        return explain_image(model, text, **options)
+    return explain_text(model, text, **options)
+
+
+def reads_images(model: Any, given: Any, options: Mapping[str, Any]) -> bool:
+    """Whether ``given`` is to be explained as an image, or as several."""
+    if isinstance(model, ImageModel):
+        return True
+    first = given
+    if isinstance(given, list | tuple) and given:
+        first = given[0]
+    if is_image_like(first):
+        return True
+    if isinstance(first, Mapping) or options.get("tokenizer") is not None:
+        return False
+    if any(options.get(name) is not None for name in ("processor", "labels")):
+        return True
+    if isinstance(model, str | os.PathLike | nn.Module) or hasattr(model, "task"):
+        return is_image_model(model, bool(options.get("trust_remote_code")))
+    return False
+
+
+def _is_lazy(given: Any) -> bool:
+    return isinstance(given, Iterable) and not hasattr(given, "__len__")
