@@ -20,9 +20,9 @@ def fingerprint(model: nn.Module, rest: Any) -> str:
     return made.hexdigest()[:16]
 
 
-def _bytes(tensor: Any) -> memoryview | bytes:
+def _bytes(tensor: Any) -> bytes:
     if not isinstance(tensor, Tensor):  # extra state of a module
         return repr(tensor).encode()
     flat = tensor.detach().cpu().contiguous().flatten()
     # numpy knows no bfloat16; bytes are bytes
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b""
+    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""

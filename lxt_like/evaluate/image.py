@@ -29,6 +29,7 @@ class ImageTask:
 
     kind = "image"
     chunk = 4096
+    pads = True
 
     def __init__(self, image: ImageModel) -> None:
         self.image = image
@@ -36,6 +37,7 @@ class ImageTask:
         self.name = image.name
         self.labels = list(image.labels)
         self.units = image.cells.rows * image.cells.cols
+        self.tokens, self.prefix = image.cells.tokens, image.cells.prefix
         self._cells: Tensor | None = None
         self.operators: dict[str, Operator] = {}
         self.refused: dict[str, str] = {}

@@ -115,6 +115,12 @@ class Task(Protocol):
     """Operators that it does not support, with the reason."""
     chunk: int
     """A good number of positions in one forward."""
+    tokens: bool
+    """Whether the positions of ``member`` are the model's own tokens."""
+    prefix: int
+    """Tokens in front of those that ``member`` lists: CLS and registers of images, 0 for texts."""
+    pads: bool
+    """Whether samples of different lengths may share a forward."""
 
     def prepare(self, rows: Sequence[Row], target: Any = None) -> Batch:
         """The samples as a batch; ``target``: a class for all of them, None: the predicted one.

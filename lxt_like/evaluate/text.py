@@ -41,6 +41,8 @@ class TextTask:
 
     kind = "text"
     chunk = 4096
+    tokens = True
+    prefix = 0
 
     def __init__(self, loaded: TextModel) -> None:
         reading = task_for(loaded)

@@ -1,0 +1,51 @@
+"""What a method is, and how it is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...errors import LxtError
+from ..task import Batch, Task
+
+Scores = Callable[[Task, Batch], list[Tensor]]
+"""Per sample signed scores, float32 [units]."""
+
+
+class UnsuitableError(LxtError):
+    """A method cannot be used with a model; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with its name in a report; ``seed`` tells repetitions of one name apart."""
+
+    name: str
+    run: Scores
+    seed: int = 0
+
+    def __call__(self, task: Task, batch: Batch) -> list[Tensor]:
+        return self.run(task, batch)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method in the registry.
+
+    Attributes:
+        make: from a task to the function that scores; raises :class:`UnsuitableError` where the
+            model cannot do it.
+        fast: whether it is in the default set.
+        seeds: how many repetitions with different random numbers.
+        kinds: of tasks it is for.
+        source: what it is and where it comes from.
+    """
+
+    name: str
+    make: Callable[[Task, int], Scores]
+    source: str
+    fast: bool = True
+    seeds: int = 1
+    kinds: tuple[str, ...] = ("text", "image")
