@@ -53,8 +53,8 @@ VISION = ("attnlrp_gamma", "attnlrp_gamma_box", "cp_lrp_gamma", "cp_lrp_gamma_bo
 
 FOR_VISION = """
 The presets for vision transformers put gamma at linear operations around the attention of `attnlrp`
-or `cp_lrp`, and perhaps the z-box rule at the pixels. `lxt.explain` finds the box of a model's pixels
-in its preprocessing:
+or `cp_lrp`, and perhaps the z-box rule at the pixels, whose bounds `lxt.explain` finds in a model's
+preprocessing:
 
 """
 

@@ -1,4 +1,4 @@
-"""``python -m lxt_like.demo [FOLDER]``: the sample reviews, explained by the bundled model."""
+"""``python -m lxt_like.demo [FOLDER]``: sample reviews and a picture, by the bundled models."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 from ..errors import LxtError
 from ..explain import explain
 from ..explain.result import save
-from . import reviews, sentiment
+from . import photo, reviews, sentiment, vit
 
 
 def main(folder: str = "out") -> int:
-    """Explain the samples, print them, and write ``demo.html`` and ``demo.png`` into ``folder``."""
+    """Explain the samples and print them.
+
+    Writes ``demo.html`` and ``demo.png`` (the reviews), ``image.html`` and ``image.png`` (the
+    picture) into ``folder``.
+    """
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     explanations = explain(str(sentiment()), list(reviews()))
@@ -20,6 +24,11 @@ def main(folder: str = "out") -> int:
         print(explanation)
     for name in ("demo.html", "demo.png"):
         save(explanations, out / name)
+        print(out / name)
+    picture = explain(str(vit()), str(photo()))
+    print(picture)
+    for name in ("image.html", "image.png"):
+        save(picture, out / name)
         print(out / name)
     return 0
 

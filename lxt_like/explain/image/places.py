@@ -25,7 +25,7 @@ def blocks(model: nn.Module) -> list[str]:
     ]
     most = max((len(module) for _, module in stacks), default=0)
     chosen = [s for s in stacks if len(s[1]) == most][:1] if most >= 4 else stacks
-    names = [f"{name}.{i}" for name, module in chosen for i in range(len(module))]
+    names = [f"{name}.{child}" for name, module in chosen for child, _ in module.named_children()]
     if not names:
         names = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
     step = math.ceil(len(names) / _MOST)
