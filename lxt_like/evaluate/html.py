@@ -69,9 +69,14 @@ def _key(row: Mapping[str, Any]) -> float:
     return float("-inf") if row["mean"] is None else float(row["mean"])
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
+def number(value: float | None) -> str:
+    """A number for a table, about three digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    decimals = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
+    text = f"{value:.{3 if size < 0.1 and decimals else decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def interval(row: Mapping[str, Any]) -> str:
