@@ -1,4 +1,4 @@
-"""The command line: ``lxt-like explain | plan | audit | evaluate``; nothing heavy until a command runs."""
+"""The command line, ``lxt-like explain | plan | audit | evaluate``: nothing heavy until one runs."""
 
 from .app import app, main
 

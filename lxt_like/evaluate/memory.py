@@ -34,7 +34,7 @@ class _Meter(TorchDispatchMode):
     """Adds up the storages of results while they live."""
 
     def __init__(self) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.now = 0
         self.peak = 0
         self._seen: dict[int, weakref.ref[Any]] = {}

@@ -17,7 +17,6 @@ from .summary import Summary, dumps, load_summary
 from .tables import make, read
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 FILES = ("per_sample", "curves", "relevance", "samples")
@@ -46,8 +45,8 @@ class Report:
         return sorted(rows, key=lambda row: (order[row["operator"]], -_mean(row)))
 
     @property
-    def per_sample(self) -> pd.DataFrame:
-        """One row for each sample, method, seed and operator (needs pandas)."""
+    def per_sample(self) -> Any:
+        """A pandas ``DataFrame``, one row for each sample, method, seed and operator."""
         return self.tables["per_sample"].to_pandas()
 
     @property
