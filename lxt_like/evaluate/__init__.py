@@ -3,6 +3,6 @@
 from .data import Columns
 from .report import Report, load_report
 from .run import evaluate
-from .tune import Tuned, tune
+from .tuning import Tuned, tune
 
 __all__ = ["Columns", "Report", "Tuned", "evaluate", "load_report", "tune"]
