@@ -1,4 +1,4 @@
-"""The command line, ``lxt-like explain | plan | audit | evaluate``: nothing heavy until one runs."""
+"""The command line: ``lxt-like explain | plan | audit | evaluate``, loaded piece by piece."""
 
 from .app import app, main
 

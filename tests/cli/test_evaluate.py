@@ -65,7 +65,7 @@ def test_images(run: Run, tmp_path: Path) -> None:
         (["--operators", "blur"], "no removal operator 'blur'"),
         (["--column", "words"], "no column 'words' in texts.tsv"),
         (["--target", "wonderful"], "wonderful"),
-        (["--samples", "0"], "0 is not in the range"),
+        (["--samples", "0"], "greater than or equal to 1"),
     ],
 )
 def test_mistakes(
@@ -89,7 +89,7 @@ def test_mistakes_in_data_and_folders(
     options = ["-o", out, "--methods", "attnlrp", "--steps", "2"]
     assert run("evaluate", model, texts, *options).exit_code == 0
     said = refused("evaluate", model, texts, *options, "--seed", 1)
-    assert "other settings (seed)" in said
+    assert "other settings (methods, seed)" in said
     assert "another folder" in said
 
 
