@@ -14,6 +14,7 @@ from ..errors import InputError, LxtError, TargetError
 from . import records
 from .data import Given
 from .labels import Labels
+from .localisation import unit_masks
 from .methods import Method
 from .metrics import curve_metrics
 from .removal import remove
@@ -77,14 +78,14 @@ def _batches(
     """The samples that can be evaluated, together if they can be."""
     found, good = [], []
     try:
-        found = [plan.task.prepare(rows, plan.target)]
+        found = [_prepare(plan, rows)]
     except TargetError:
         raise
     except InputError:
         singles = []
         for row in rows:
             try:
-                singles.append(plan.task.prepare([row], plan.target))
+                singles.append(_prepare(plan, [row]))
                 good.append(row)
             except TargetError:
                 raise
@@ -93,7 +94,7 @@ def _batches(
         found = singles  # images of different sizes stay apart
         if good:
             try:
-                found = [plan.task.prepare(good, plan.target)]
+                found = [_prepare(plan, good)]
             except InputError as error:
                 if "size" not in str(error):
                     raise
@@ -110,6 +111,12 @@ def _batches(
         if fine:
             kept.append(batch if len(fine) == len(batch) else batch.select(fine))
     return kept
+
+
+def _prepare(plan: Plan, rows: list[Row]) -> Batch:
+    batch = plan.task.prepare(rows, plan.target)
+    unit_masks(plan.task, batch)  # a mask that does not fit is that sample's fault
+    return batch
 
 
 def _own(error: Exception, row: Row) -> str:

@@ -59,8 +59,8 @@ def remove(
     """The removal curves of every sample, with the target fixed on the clean input.
 
     All points of all samples and both directions are one pool of rows: ordered by how many
-    positions are left, cut into forwards of about equal work, in inference mode.  The clean point is
-    known from the batch; the one with nothing left is computed once per batch and operator.
+    positions are left, cut into forwards of about equal work, in inference mode.  The clean point
+    is known from the batch; the one with nothing left is computed once per batch and operator.
 
     Args:
         scores: per sample one signed number a unit; only their order counts.

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ..errors import InputError, LxtError
-from .chunks import Plan, evaluate_chunk
+from .chunks import Extra, Plan, evaluate_chunk
 from .data import Columns, Given, Source, limited, open_source
-from .extras import Thorough
+from .extras import Marked, Thorough
 from .memory import peak_megabytes
 from .methods import Method, make_methods
 from .removal import operator_of
@@ -102,7 +102,7 @@ def evaluate(
         raise InputError(f"there is no method to evaluate ({reasons})")
     names = _operators(task, operators)
     compared = _reference(reference, chosen)
-    extras = [Thorough(seed, batch_size)] if thorough else []
+    extras: list[Extra] = [Marked(), *([Thorough(seed, batch_size)] if thorough else [])]
     plan = Plan(task, chosen, names, target, steps, batch_size, seed, extras)
     settings = _settings(plan, source, thorough)
     with _folder(out) as folder:

@@ -24,13 +24,12 @@ METRICS = (
     "deletion_probability",
     "tau_loo",
     "mu_fidelity",
-    "conservation",
-    "pointing",
+    "pointing_game",
     "mass_accuracy",
     "rank_accuracy",
     "auprc",
     "token_f1",
-    "token_iou",
+    "iou",
 )
 """Numbers of one sample under one method and operator; those that were not asked for are null."""
 

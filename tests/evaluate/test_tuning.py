@@ -64,8 +64,10 @@ def test_composites_of_choices() -> None:
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])
-def test_tuning_a_tiny_model(kind: str, vit: Path, bert: Path, tmp_path: Path) -> None:
-    model = vit if kind == "image" else bert
+def test_tuning_a_tiny_model(
+    kind: str, vit_folder: Path, bert_folder: Path, tmp_path: Path
+) -> None:
+    model = vit_folder if kind == "image" else bert_folder
     data: Any = tiny.pictures(tmp_path, 12) if kind == "image" else ["a good film", "bad"] * 6
     task = task_of(model, kind)
     seen: list[tuple[int, int]] = []
@@ -83,8 +85,8 @@ def test_tuning_a_tiny_model(kind: str, vit: Path, bert: Path, tmp_path: Path) -
     assert report.table[0]["n"] == 12
 
 
-def test_the_rules_of_a_space_are_met(vit: Path) -> None:
-    task: Any = task_of(vit, "image")
+def test_the_rules_of_a_space_are_met(vit_folder: Path) -> None:
+    task: Any = task_of(vit_folder, "image")
     space = space_of(task, task.probe())
     # patches, q k v o and two of the feed-forward in each layer, the classifier
     assert space.linear == 1 + 2 * 6 + 1
@@ -93,7 +95,7 @@ def test_the_rules_of_a_space_are_met(vit: Path) -> None:
 
 @pytest.mark.parametrize(("held_out", "used"), [(0.5, True), (0.0, False), (-0.5, False)])
 def test_the_guard(
-    held_out: float, used: bool, bert: Path, monkeypatch: pytest.MonkeyPatch
+    held_out: float, used: bool, bert_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The best of the search is used only where it is surely better on the other half."""
     made: list[Any] = []
@@ -110,15 +112,15 @@ def test_the_guard(
             return (0.0 if default else self.gain) + rng.normal(0, 0.3, 6)
 
     monkeypatch.setattr(module, "_Measure", Fake)
-    found = lxt.tune(bert, ["a good film", "bad"] * 6, budget=4)
+    found = lxt.tune(bert_folder, ["a good film", "bad"] * 6, budget=4)
     assert found.best != Choice()
     assert found.changed is used
     assert (found.composite == lxt.composites.AttnLRP()) is not used
     assert ("it is used" in str(found)) is used
 
 
-def test_too_few(bert: Path) -> None:
+def test_too_few(bert_folder: Path) -> None:
     with pytest.raises(InputError, match="at least 8 samples that can be read, got 2"):
-        lxt.tune(bert, ["good", "bad"])
+        lxt.tune(bert_folder, ["good", "bad"])
     with pytest.raises(InputError, match="budget"):
-        lxt.tune(bert, ["good"] * 9, budget=0)
+        lxt.tune(bert_folder, ["good"] * 9, budget=0)

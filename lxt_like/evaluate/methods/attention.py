@@ -66,9 +66,8 @@ class Attention:
         tokens = int(one.lengths[0])
         seen = Attentions(tokens)
         with evaluation_mode(task.model), torch.inference_mode(False), torch.enable_grad():
-            # an input that needs a gradient keeps the graph alive in models with frozen weights
             with seen:
-                logits = task.logits(_tracked(one, self.gradients))
+                logits = task.logits({n: v.clone() for n, v in one.inputs.items()})
             if not seen.weights:
                 raise UnsuitableError("no attention over all of the model's tokens was seen")
             slopes: list[Tensor] = []
@@ -78,13 +77,6 @@ class Attention:
         weights = [w[0].detach() for w in seen.weights]
         row = _read(self.combine(weights, slopes), weights, task, tokens)
         return _units(task, one, row)
-
-
-def _tracked(one: Batch, gradients: bool) -> dict[str, Tensor]:
-    return {
-        n: v.clone().requires_grad_() if gradients and v.is_floating_point() else v.clone()
-        for n, v in one.inputs.items()
-    }
 
 
 def _read(matrix: Tensor, weights: Sequence[Tensor], task: Task, tokens: int) -> Tensor:

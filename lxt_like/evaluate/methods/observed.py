@@ -42,9 +42,9 @@ class Attentions(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             bound = _MULTIHEAD.bind(*args, **kwargs)
             bound.arguments |= {"need_weights": True, "average_attn_weights": False}
-            out, weights = func(*bound.args, **bound.kwargs)
-            self._see(weights)
-            return out, weights
+            answer = func(*bound.args, **bound.kwargs)
+            self._see(answer[1])
+            return answer
         out = func(*args, **kwargs)
         if func in _SOFTMAX:
             self._see(out)
@@ -53,6 +53,8 @@ class Attentions(TorchFunctionMode):
     def _see(self, weights: Any) -> None:
         square = (self.tokens, self.tokens)
         if isinstance(weights, Tensor) and weights.dim() == 4 and weights.shape[-2:] == square:
+            if torch.is_grad_enabled() and not weights.requires_grad:
+                weights.requires_grad_()  # a model with frozen weights has no graph before here
             self.weights.append(weights)
 
 
