@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError, LxtError
+from .checks import check_tables
 from .chunks import Extra, Plan, evaluate_chunk
 from .data import Columns, Given, Source, limited, open_source
 from .extras import Marked, Thorough
@@ -74,7 +75,7 @@ def evaluate(
         out: folder for the report; a run that was interrupted there goes on where it was.
         target: the class to explain and to watch for all samples, by name or index; None: the
             predicted one.
-        thorough: with all methods, tau-LOO and mu-fidelity: much slower.
+        thorough: with all methods, tau-LOO, mu-fidelity and sanity checks: much slower.
         steps: points of a curve; None: one for each unit up to 256, about 50 above.
         batch_size: rows in one forward; None: chosen by length.
         seed: of random orders, ties, draws and resampling.
@@ -117,6 +118,8 @@ def evaluate(
         summary = summarise(rows["per_sample"], rows["curves"], compared, seed, memory)
         summary |= _about(plan, source, settings, skipped, rows["per_sample"])
         summary["left_out"] = [{"method": n, "reason": why} for n, why in left_out.items()]
+        if thorough:
+            summary["extras"] = check_tables(task, source, chosen, target, seed)
         summary["left_out"] += _failures(tables["failed"].to_pylist())
         report = Report(summary, {n: tables[n] for n in FILES}, None if out is None else folder)
         if out is not None:

@@ -170,7 +170,16 @@ def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
 
 
 def test_thorough_adds_numbers(bert_folder: Path) -> None:
-    made = lxt.evaluate(bert_folder, TEXTS[:3], methods="attnlrp", thorough=True, steps=3)
+    wanted = ["attnlrp", "cp_lrp", "rollout"]
+    made = lxt.evaluate(bert_folder, TEXTS[:3], methods=wanted, thorough=True, steps=3)
+    depends, adds_up = made.summary["extras"]
+    assert [row[0] for row in depends["rows"]] == wanted
+    assert [row[0] for row in adds_up["rows"]] == wanted[:2]
+    for _, outside, unexplained, note in adds_up["rows"]:
+        assert outside > 1e-3  # a model with biases
+        assert unexplained < 1e-4
+        assert note == ""
+    assert "Does it add up?" in made.to_html()
     row = made.tables["per_sample"].to_pylist()[0]
     assert -1 <= row["tau_loo"] <= 1
     assert -1 <= row["mu_fidelity"] <= 1
