@@ -15,7 +15,7 @@ from .pictures import Chart, chart
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SHOWN = 8
+SHOWN = 6
 """Methods in a chart: the best by the headline, and random as the floor."""
 
 
@@ -48,6 +48,7 @@ def to_html(
 def charts(summary: Mapping[str, Any]) -> list[Chart]:
     """Both curves of each operator, the logit, for the best methods and random."""
     made = []
+    colors: dict[str, int] = {}  # a method has one colour in all charts
     for operator in summary["operators"]:
         ranked = sorted(
             (row for row in summary["table"] if row["operator"] == operator),
@@ -60,8 +61,10 @@ def charts(summary: Mapping[str, Any]) -> list[Chart]:
         lines = [there[name] for name in names if name in there]
         if not lines:
             continue
-        made.append(chart(lines, "morf_logit", f"{operator}: most relevant removed first"))
-        made.append(chart(lines, "lerf_logit", f"{operator}: least relevant removed first"))
+        for line in lines:
+            colors.setdefault(line["method"], len(colors))
+        for which, order in (("morf_logit", "most"), ("lerf_logit", "least")):
+            made.append(chart(lines, which, f"{operator}: {order} relevant removed first", colors))
     return made
 
 

@@ -46,8 +46,13 @@ class Chart:
     bottom: float = HEIGHT - BOTTOM
 
 
-def chart(curves: Sequence[Mapping[str, Any]], which: str, title: str) -> Chart:
-    """The mean curves ``which`` of several methods, as in a summary, with their bands."""
+def chart(
+    curves: Sequence[Mapping[str, Any]], which: str, title: str, colors: Mapping[str, int]
+) -> Chart:
+    """The mean curves ``which`` of several methods, as in a summary, with their bands.
+
+    ``colors``: a number for each method; those beyond :data:`COLORS` come again, dashed.
+    """
     lows = [min(c[which]["low"]) for c in curves]
     highs = [max(c[which]["high"]) for c in curves]
     low, high = min(lows, default=0.0), max(highs, default=1.0)
@@ -63,15 +68,16 @@ def chart(curves: Sequence[Mapping[str, Any]], which: str, title: str) -> Chart:
         return round(empty.bottom - part * (empty.bottom - empty.top), 1)
 
     lines = []
-    for i, curve in enumerate(curves):
+    for curve in curves:
+        color = colors[curve["method"]]
         there = [f"{x(k)},{y(v)}" for k, v in zip(curve["k"], curve[which]["mean"], strict=True)]
         upper = [f"{x(k)},{y(v)}" for k, v in zip(curve["k"], curve[which]["high"], strict=True)]
         lower = [f"{x(k)},{y(v)}" for k, v in zip(curve["k"], curve[which]["low"], strict=True)]
         lines.append(
             Line(
                 curve["method"],
-                i % COLORS,
-                i >= COLORS,
+                color % COLORS,
+                color >= COLORS,
                 " ".join(there),
                 " ".join(upper + lower[::-1]),
             )
