@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
@@ -25,16 +26,56 @@ _IMAGES = ("processor", "labels", "cell", "trace", "top", "on_error")
 _TEXTS = ("pair", "prefix", "tokenizer", "window", "stride")
 
 
-@overload
-def explain(model: object, text: str | Mapping[str, str], **options: Any) -> TextExplanation: ...
+class Options(TypedDict, total=False):
+    """What texts and images have in common."""
+
+    target: Any
+    composite: Any
+    batch_size: int | None
+    ledger: bool
+    strict: bool
+    device: str | torch.device | None
+    trust_remote_code: bool
+    progress: bool
+
+
+class TextOptions(Options, total=False):
+    """See :func:`.explain_text`."""
+
+    pair: str | Iterable[str] | None
+    prefix: str | Iterable[str] | None
+    tokenizer: Any
+    window: int | None
+    stride: int | None
+
+
+class ImageOptions(Options, total=False):
+    """See :func:`.explain_image`."""
+
+    processor: Any
+    labels: Any
+    cell: int | tuple[int, int] | None
+    trace: bool
+    top: int
+    on_error: str
+
+
+class AnyOptions(TextOptions, ImageOptions, total=False):
+    """Of either."""
+
+
 @overload
 def explain(
     model: object,
     text: os.PathLike[str] | bytes | Image | Tensor | np.ndarray[Any, Any],
-    **options: Any,
+    **options: Unpack[ImageOptions],
 ) -> ImageExplanation: ...
 @overload
-def explain(model: object, text: Iterable[Any], **options: Any) -> Any: ...
+def explain(
+    model: object, text: Mapping[str, str], **options: Unpack[TextOptions]
+) -> TextExplanation: ...
+@overload  # a str may be a text or a path: which, only the model can tell
+def explain(model: object, text: Any, **options: Unpack[AnyOptions]) -> Any: ...
 def explain(model: Any, text: Any, **options: Any) -> Any:
     """Explain a prediction: of a text word by word, of an image pixel by pixel.
 

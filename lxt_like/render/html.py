@@ -78,6 +78,7 @@ def to_html(
         cards=[_card_of(item, view) for item in items],
         light=_shades(LIGHT),
         dark=_shades(DARK),
+        ramp=[to_hex(LIGHT(share / 4)) for share in range(-4, 5)],
         stops=[shade_of(share / 4) or "zero" for share in range(-4, 5)],
     )
 

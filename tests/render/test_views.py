@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lxt_like.errors import InputError, NumericalError
-from lxt_like.render.views import VIEWS, columns, panels, view_of
+from lxt_like.render.views import VIEWS, columns, panels, spread, view_of
 
 from .image_samples import chequered
 
@@ -77,3 +77,13 @@ def test_what_cannot_be_shown() -> None:
 
 def test_rows_of_panels() -> None:
     assert [columns(n) for n in (1, 2, 4, 5, 8, 13)] == [1, 2, 4, 3, 4, 6]
+
+
+def test_cells_are_spread_over_their_pixels() -> None:
+    """Oblong cells, a last row that takes what is left over, and a layer's own resolution."""
+    data = replace(chequered(9, 12), cell=(4, 6), grid=(2, 2))
+    cells = np.array([[1.0, 2.0], [3.0, 4.0]])
+    want = [[cells[min(y // 4, 1)][x // 6] for x in range(12)] for y in range(9)]
+    assert spread(data, cells).tolist() == want
+    three = np.array([[1.0, 2.0, 3.0]])
+    assert spread(data, three)[0].tolist() == [1.0] * 4 + [2.0] * 4 + [3.0] * 4
