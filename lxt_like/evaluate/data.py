@@ -175,7 +175,7 @@ def _of_list(items: list[Any], columns: Columns) -> Source:
         raise InputError("there are no samples: the list is empty")
     if all(isinstance(item, Mapping) for item in items):
         return from_rows("a list", items, columns)
-    rows, pairs = [], 0
+    rows = []
     for i, item in enumerate(items):
         content, label = item, None
         if isinstance(item, tuple):
@@ -185,7 +185,6 @@ def _of_list(items: list[Any], columns: Columns) -> Source:
                     f"got a tuple of {len(item)}"
                 )
             content, label = item
-            pairs += isinstance(content, str) and isinstance(label, str)
             if label is not None and not isinstance(label, str | int):
                 raise InputError(
                     f"sample {i}: expected a label's name or index, got {type(label).__name__}"

@@ -108,13 +108,13 @@ def evaluate(
     settings = _settings(plan, source, thorough)
     with _folder(out) as folder:
         store = Store(folder, settings)
+        memory = _memory(task, chosen)  # first: it warms the methods up for their times
         _run(plan, source, store, progress)
         tables = {name: store.table(name) for name in (*FILES, "skipped", "failed")}
         rows = {name: tables[name].to_pylist() for name in ("per_sample", "curves")}
         skipped = tables["skipped"].to_pylist()
         if not rows["per_sample"]:
             raise InputError(_nothing(skipped, tables["failed"].to_pylist(), source))
-        memory = _memory(task, chosen)
         summary = summarise(rows["per_sample"], rows["curves"], compared, seed, memory)
         summary |= _about(plan, source, settings, skipped, rows["per_sample"])
         summary["left_out"] = [{"method": n, "reason": why} for n, why in left_out.items()]
