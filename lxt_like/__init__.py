@@ -12,6 +12,7 @@ from . import composites, demo, methods, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
+from .evaluate import Report, Tuned, evaluate, tune
 from .explain import (
     ImageExplanation,
     ImageModel,
@@ -40,12 +41,15 @@ __all__ = [
     "LxtError",
     "Patch",
     "Preprocess",
+    "Report",
     "TextExplanation",
+    "Tuned",
     "attribute",
     "audit",
     "composites",
     "conditional",
     "demo",
+    "evaluate",
     "explain",
     "integrated_gradients",
     "load",
@@ -60,4 +64,5 @@ __all__ = [
     "smooth_grad",
     "targets",
     "trace",
+    "tune",
 ]

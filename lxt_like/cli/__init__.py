@@ -1,4 +1,4 @@
-"""The command line: ``lxt-like explain | plan | audit``; nothing heavy until a command runs."""
+"""The command line: ``lxt-like explain | plan | audit | evaluate``, loaded piece by piece."""
 
 from .app import app, main
 

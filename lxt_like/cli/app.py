@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..errors import LxtError
 from .audit import audit
+from .evaluate import evaluate
 from .explain import explain
 from .guard import CLOSED, INTERRUPTED, MISTAKE
 from .plan import plan
@@ -98,7 +99,7 @@ def _flowing(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (explain, plan, audit):
+for _command in (explain, plan, audit, evaluate):
     app.command(help=_flowing(_command.__doc__ or ""))(_command)
 
 

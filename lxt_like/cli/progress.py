@@ -31,18 +31,18 @@ class Progress:
             sys.stderr.write(text)
             sys.stderr.flush()
 
-    def start(self, total: int) -> None:
-        """Count ``total`` of them; a single one is not worth a bar."""
+    def start(self, total: int | None) -> None:
+        """Count ``total`` of them, if that is known; a single one is not worth a bar."""
         self.clear()
-        if self.shown and total > 1:
+        if self.shown and (total is None or total > 1):
             from tqdm import tqdm
 
             self._bar = tqdm(total=total, unit=self.unit, leave=False, dynamic_ncols=True)
 
-    def advance(self) -> None:
-        """One more is done."""
+    def advance(self, count: int = 1) -> None:
+        """One more is done, or ``count``."""
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(count)
             self._bar.refresh()  # it was cleared, and update draws only now and then
 
     def clear(self) -> None:

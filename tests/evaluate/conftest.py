@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from lxt_like.evaluate.task import Row
 from lxt_like.evaluate.text import TextTask
 from lxt_like.explain.loading import TextModel
 from tests.explain import makers
+
+from . import tiny
 
 PROCESSOR = {"size": 32, "mean": 0.5, "std": 0.25}
 TEXTS = ["a good film", "dull, not funny", "the film is not good, the grip is", "funny"]
@@ -85,3 +88,15 @@ def additive() -> ImageTask:
     """Six patches; removed by ``zero`` each takes its own share and nothing else."""
     model = Additive(2, 3, (16, 24))
     return ImageTask.load(model, {"size": (16, 24), "mean": 0.2, "std": 0.5}, cell=8)
+
+
+@pytest.fixture(scope="session")
+def vit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny vision transformer as it lies on disk, with its image processor."""
+    return tiny.vit(tmp_path_factory.mktemp("vit"))
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny text classifier as it lies on disk, with its tokenizer."""
+    return tiny.bert(tmp_path_factory.mktemp("bert"))

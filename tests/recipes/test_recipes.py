@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import sys
@@ -17,6 +18,8 @@ from transformers import (
 )
 
 import lxt_like as lxt
+
+from ..evaluate import tiny
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -146,3 +149,23 @@ def test_tabular_diagnosis(
     assert sum(listed) + sum(kept) == pytest.approx(float(total[2]), abs=2e-3)
     assert float(total[1]) == pytest.approx(float(total[2]), abs=2e-4)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_vit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = tiny.vit(tmp_path / "vit")
+    run(monkeypatch, "evaluate_vit.py", "--model", str(model), "--samples", "9", "--steps", "3",
+        "--tune", "--out", str(tmp_path / "report"))  # fmt: skip
+    out = capsys.readouterr().out
+    assert "SRG on 5 samples" in out
+    assert "removal by mean" in out
+    assert "removal by drop" in out
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
+    worst = re.search(r"least faithful: sample (\d+), SRG (-?[\d.]+)", out)
+    assert worst is not None
+    assert summary["predictions"]["samples"] == 9
+    shown = re.search(r"([+-][\d.]+).*rollout, mean", out)
+    assert shown is not None
+    means = {r["method"]: r["mean"] for r in summary["table"] if r["operator"] == "mean"}
+    assert float(shown[1]) == pytest.approx(means["attnlrp"] - means["rollout"], abs=6e-4)

@@ -1,0 +1,302 @@
+"""``lxt.evaluate``: methods compared over a data set, resumable, with a report."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError, LxtError
+from .checks import check_tables
+from .chunks import Extra, Plan, evaluate_chunk
+from .data import Columns, Given, Source, limited, open_source
+from .extras import Marked, Thorough
+from .memory import peak_megabytes
+from .methods import Method, make_methods
+from .removal import operator_of
+from .report import FILES, Report
+from .store import Store, fingerprint
+from .summary import summarise
+from .task import Task
+
+CHUNK = 16
+"""Samples in one part of the work: what a kill costs at most."""
+
+DEFAULT_OPERATORS = 2
+REFERENCE = "attnlrp"
+
+Progress = Callable[[int, int | None], None]
+"""Called with how many samples are done and how many there are, if that is known."""
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    *,
+    methods: Iterable[Any] | str | None = None,
+    operators: Sequence[str] | str | None = None,
+    samples: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    target: Any = None,
+    thorough: bool = False,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    reference: str | None = None,
+    columns: Columns | None = None,
+    split: str | None = None,
+    processor: Any = None,
+    labels: Any = None,
+    cell: int | tuple[int, int] | None = None,
+    device: str | torch.device | None = None,
+    trust_remote_code: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare how faithful explanations of a model's predictions are, over many samples.
+
+    Units (words, patches) are removed most and least relevant first; see the docs page on
+    evaluation for what the numbers mean.
+
+    Args:
+        model: a text or image classifier, anything that :func:`lxt.explain` takes, or a ``Task``.
+        data: texts or images: a list (of them, of (them, label), or of dicts), an image folder
+            whose sub-folders are classes, a .txt, .tsv, .csv or .jsonl file, a ``datasets`` data
+            set, a folder of one, or a hub id, which is streamed.
+        methods: names, composites, functions ``(task, batch) -> list of scores``, or
+            (name, any of these); None: a default set of cheap ones.
+        operators: ways to remove units; None: the two that suit the model.
+        samples: how many samples at most, drawn at random where the number is known.
+        out: folder for the report; a run that was interrupted there goes on where it was.
+        target: the class to explain and to watch for all samples, by name or index; None: the
+            predicted one.
+        thorough: with all methods, tau-LOO, mu-fidelity and sanity checks: much slower.
+        steps: points of a curve; None: one for each unit up to 256, about 50 above.
+        batch_size: rows in one forward; None: chosen by length.
+        seed: of random orders, ties, draws and resampling.
+        reference: the method that the others are compared with; None: ``attnlrp`` if it is among
+            them, else the first that looks at the model.
+        columns: which columns of a table hold what, where it cannot be guessed.
+        split: which split of a data set.
+        processor: tokenizer or image processor, where the model's own is not to be used.
+        labels, cell, device, trust_remote_code: as for :func:`lxt.explain`.
+        progress: called after each part of the work.
+
+    Samples that cannot be read are skipped and listed in the report with the reason.
+
+    Raises:
+        InputError: no data, an unknown method, operator or column, or not one sample that could
+            be evaluated.
+        TargetError: the model has no such class.
+        ModelError: the model cannot be loaded or is of another kind than the data.
+    """
+    source = limited(open_source(data, columns, split), samples, seed)
+    task = task_of(model, source.kind, processor, labels, cell, device, trust_remote_code)
+    chosen, left_out = make_methods(task, methods, thorough, seed)
+    if not chosen:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none given"
+        raise InputError(f"there is no method to evaluate ({reasons})")
+    names = _operators(task, operators)
+    compared = _reference(reference, chosen)
+    extras: list[Extra] = [Marked(), *([Thorough(seed, batch_size)] if thorough else [])]
+    plan = Plan(task, chosen, names, target, steps, batch_size, seed, extras)
+    settings = _settings(plan, source, thorough)
+    with _folder(out) as folder:
+        store = Store(folder, settings)
+        memory = _memory(task, chosen)  # first: it warms the methods up for their times
+        _run(plan, source, store, progress)
+        tables = {name: store.table(name) for name in (*FILES, "skipped", "failed")}
+        rows = {name: tables[name].to_pylist() for name in ("per_sample", "curves")}
+        skipped = tables["skipped"].to_pylist()
+        if not rows["per_sample"]:
+            raise InputError(_nothing(skipped, tables["failed"].to_pylist(), source))
+        summary = summarise(rows["per_sample"], rows["curves"], compared, seed, memory)
+        summary |= _about(plan, source, settings, skipped, rows["per_sample"])
+        summary["left_out"] = [{"method": n, "reason": why} for n, why in left_out.items()]
+        if thorough:
+            summary["extras"] = check_tables(task, source, chosen, target, seed)
+        summary["left_out"] += _failures(tables["failed"].to_pylist())
+        report = Report(summary, {n: tables[n] for n in FILES}, None if out is None else folder)
+        if out is not None:
+            report.save(folder)
+    return report
+
+
+def task_of(
+    model: Any,
+    kind: str,
+    processor: Any = None,
+    labels: Any = None,
+    cell: int | tuple[int, int] | None = None,
+    device: str | torch.device | None = None,
+    trust_remote_code: bool = False,
+) -> Task:
+    """The task of a model for texts or images; a task is taken as it is.
+
+    Raises:
+        InputError: the task is of the other kind.
+    """
+    if isinstance(model, Task):
+        if model.kind != kind:
+            raise InputError(f"expected {model.kind}s for this model, got {kind}s")
+        return model
+    if kind == "text":
+        from .text import TextTask
+
+        return TextTask.load(model, processor, device=device, trust_remote_code=trust_remote_code)
+    from .image import ImageTask
+
+    return ImageTask.load(
+        model, processor, labels, cell=cell, device=device, trust_remote_code=trust_remote_code
+    )
+
+
+def _operators(task: Task, wanted: Sequence[str] | str | None) -> list[str]:
+    if wanted is None:
+        return list(task.operators)[:DEFAULT_OPERATORS]
+    names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
+    if not names:
+        raise InputError(f"no removal operator given: expected of {', '.join(task.operators)}")
+    for name in names:
+        operator_of(task, name)
+    return names
+
+
+def _reference(wanted: str | None, methods: Sequence[Method]) -> str:
+    names = list(dict.fromkeys(method.name for method in methods))
+    if wanted is not None:
+        if wanted not in names:
+            raise InputError(f"the reference {wanted!r} is none of the methods: {', '.join(names)}")
+        return wanted
+    if REFERENCE in names:
+        return REFERENCE
+    return next((name for name in names if name not in ("random", "centre")), names[0])
+
+
+def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
+    """Everything that decides the numbers."""
+    from .. import __version__
+
+    return {
+        "version": __version__,
+        "model": plan.task.fingerprint(),
+        "data": fingerprint({"key": source.key}),
+        "methods": [[method.name, method.seed] for method in plan.methods],
+        "operators": list(plan.operators),
+        "target": None if plan.target is None else str(plan.target),
+        "steps": plan.steps,
+        "batch_size": plan.batch_size,
+        "thorough": thorough,
+        "seed": plan.seed,
+        "chunk": CHUNK,
+    }
+
+
+def _run(plan: Plan, source: Source, store: Store, progress: Progress | None) -> None:
+    done = 0
+    for number, chunk in enumerate(_chunks(source)):
+        if not store.finished(number):
+            store.add(number, evaluate_chunk(plan, chunk))
+        done += len(chunk)
+        if progress is not None:
+            progress(done, source.total)
+
+
+def _chunks(source: Source) -> Iterator[list[tuple[int, Given]]]:
+    """The samples by their places; an id that comes again is told apart by its place."""
+    seen: set[str] = set()
+
+    def unique() -> Iterator[tuple[int, Given]]:
+        for index, sample in enumerate(source.samples()):
+            name = sample.id if sample.id not in seen else f"{sample.id} #{index}"
+            seen.add(name)
+            yield index, Given(name, sample.content, sample.label, sample.mask)
+
+    samples = unique()
+    while chunk := list(itertools.islice(samples, CHUNK)):
+        yield chunk
+
+
+@contextmanager
+def _folder(out: str | os.PathLike[str] | None) -> Iterator[Path]:
+    if out is not None:
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="lxt-like-") as folder:
+        yield Path(folder)
+
+
+def _memory(task: Task, methods: Sequence[Method]) -> dict[str, float]:
+    """Peak megabytes of each method on one plain sample."""
+    found: dict[str, float] = {}
+    probe = task.probe()
+    for method in methods:
+        if method.name in found:
+            continue
+        try:
+            found[method.name] = peak_megabytes(
+                lambda run=method: run(task, probe),  # type: ignore[misc]
+                probe.member.device,
+            )
+        except (LxtError, RuntimeError):
+            continue  # it is listed where it failed on samples
+    return found
+
+
+def _about(
+    plan: Plan,
+    source: Source,
+    settings: dict[str, Any],
+    skipped: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    from .. import __version__
+
+    notes = list(source.notes)
+    strange = {row["label"] for row in rows if row["label"] is not None and row["correct"] is None}
+    if strange:
+        some = ", ".join(sorted(strange)[:5])
+        notes.append(
+            f"{len(strange)} labels of the data are no classes of the model ({some}): whether "
+            "those samples are predicted right is not known"
+        )
+    return {
+        "lxt_like": __version__,
+        "model": {
+            "name": plan.task.name or type(plan.task.model).__name__,
+            "kind": plan.task.kind,
+            "labels": list(plan.task.labels),
+        },
+        "data": {"name": source.name, "notes": notes, "skipped": skipped},
+        "settings": settings,
+        "extras": [],
+    }
+
+
+def _failures(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Methods that failed on samples, once each."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        groups.setdefault(row["method"], []).append(row["reason"])
+    return [
+        {"method": name, "reason": f"failed on {len(reasons)} samples, the first: {reasons[0]}"}
+        for name, reasons in groups.items()
+    ]
+
+
+def _nothing(
+    skipped: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]], source: Source
+) -> str:
+    if skipped:
+        first = f"{skipped[0]['sample']}: {skipped[0]['reason']}"
+        return (
+            f"no sample of {source.name} could be evaluated; the first of {len(skipped)}: {first}"
+        )
+    if failed:
+        return f"every method failed; {failed[0]['method']}: {failed[0]['reason']}"
+    return f"there are no samples in {source.name}"

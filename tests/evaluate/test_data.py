@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lxt_like.errors import InputError
+from lxt_like.evaluate.data import Columns, limited, open_source
+from lxt_like.evaluate.labels import Labels
+
+from . import tiny
+
+
+def listed(data: Any, *options: Any) -> list[tuple[Any, Any]]:
+    return [(s.content, s.label) for s in open_source(data, *options).samples()]
+
+
+def test_lists() -> None:
+    assert listed(["a", "b"]) == [("a", None), ("b", None)]
+    assert listed([("a", 1), ("b", "good")]) == [("a", 1), ("b", "good")]
+    assert listed([{"text": "a", "label": "x"}]) == [("a", "x")]
+    rows = [{"premise": "p", "hypothesis": "h", "label": 0}]
+    assert listed(rows) == [(("p", "h"), 0)]
+    picture = Image.new("RGB", (4, 4))
+    source = open_source([(picture, "cat"), np.zeros((4, 4, 3), np.uint8)])
+    assert (source.kind, source.total) == ("image", 2)
+    assert open_source([["a", "b"]]).kind == "text"  # a list is a pair of texts
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "the list is empty"),
+        ([("a", 1, 2)], "sample 0: .*a tuple of 3"),
+        ([("a", 1.5)], "a label's name or index, got float"),
+        ([3], "sample 0: expected a text or an image, got int"),
+        (["a", Image.new("RGB", (2, 2))], "texts and images"),
+        (7, "expected data to be"),
+        ([{"a": 1}], "which column"),
+        ("nowhere.tsv", "no such file"),
+    ],
+)
+def test_what_is_no_data(data: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_source(data)
+
+
+def test_files_of_texts(tmp_path: Path) -> None:
+    def file(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    assert listed(file("a.txt", "one\n\ntwo\n")) == [("one", None), ("two", None)]
+    assert listed(file("a.tsv", 'say "hi\t1\nno\t0\n')) == [('say "hi', "1"), ("no", "0")]
+    assert listed(file("b.tsv", "sentence\tlabel\nhi\tgood\n")) == [("hi", "good")]
+    csv = file("a.csv", 'id,review,mood\n7,"a, b",good\n8,c,\n')
+    assert listed(csv, Columns(label="mood")) == [("a, b", "good"), ("c", None)]
+    assert [s.id for s in open_source(csv).samples()] == ["7", "8"]
+    lines = [json.dumps({"text": "é\u2028", "label": 1}), "", json.dumps({"text": "b"})]
+    assert listed(file("a.jsonl", "\n".join(lines))) == [("é\u2028", 1), ("b", None)]
+    with pytest.raises(InputError, match=r"a\.csv has? ?.*|no column 'x' in a\.csv"):
+        open_source(csv, Columns(content="x"))
+    with pytest.raises(InputError, match="row 3: expected 2 columns, got 1"):
+        open_source(file("c.tsv", "text\tlabel\na\t1\nb\n"))
+    with pytest.raises(InputError, match="line 1: no JSON"):
+        open_source(file("b.jsonl", "{"))
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        open_source(tmp_path / "latin.txt")
+    with pytest.raises(InputError, match="no samples"):
+        open_source(file("none.txt", "\n"))
+
+
+def test_folders_of_images(tmp_path: Path) -> None:
+    folder = tiny.pictures(tmp_path, 4)
+    (folder / ".hidden.png").write_bytes(b"x")
+    Image.new("RGB", (2, 2)).save(folder / "flat.JPG")
+    source = open_source(folder)
+    assert [(s.id, s.label) for s in source.samples()] == [
+        ("Sea_Lion/01.png", "Sea_Lion"), ("Sea_Lion/03.png", "Sea_Lion"),
+        ("cat/00.png", "cat"), ("cat/02.png", "cat"), ("flat.JPG", None),
+    ]  # fmt: skip
+    assert open_source(folder / "flat.JPG").total == 1
+    # a changed file is other data
+    key = source.key
+    (folder / "flat.JPG").write_bytes(b"")
+    assert open_source(folder).key != key
+
+
+def test_data_sets(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
+    data = datasets.Dataset.from_dict({"sentence": ["a", "b"], "label": [1, 0]}, features)
+    assert listed(data) == [("a", "good"), ("b", "bad")]
+    both = datasets.DatasetDict({"train": data, "test": data.select([0])})
+    assert open_source(both).notes == ("split test",)
+    assert open_source(both, None, "train").total == 2
+    with pytest.raises(InputError, match="no split 'x'; there are train, test"):
+        open_source(both, None, "x")
+    both.save_to_disk(tmp_path / "saved")
+    assert listed(tmp_path / "saved") == [("a", "good")]
+    stream = data.to_iterable_dataset()
+    assert open_source(stream).total is None
+    assert listed(limited(open_source(stream), 1).samples and stream) == listed(data)
+    assert len([*limited(open_source(stream), 1).samples()]) == 1
+
+
+def test_a_bad_image_of_a_data_set_stops_nobody() -> None:
+    import datasets
+
+    data = datasets.Dataset.from_dict({"image": [{"bytes": b"junk", "path": None}]})
+    data = data.cast_column("image", datasets.Image())
+    source = open_source(data)
+    assert source.kind == "image"
+    assert [s.content["bytes"] for s in source.samples()] == [b"junk"]
+
+
+def test_a_draw_is_random_and_repeatable() -> None:
+    source = open_source([f"t{i}" for i in range(100)])
+    one, other = ([s.content for s in limited(source, 10, seed).samples()] for seed in (0, 1))
+    assert one == [s.content for s in limited(source, 10, 0).samples()]
+    assert one != other
+    assert len(one) == 10
+    assert one != [f"t{i}" for i in range(10)]
+    assert [int(t[1:]) for t in one] == sorted(int(t[1:]) for t in one)
+    assert limited(source, 100) is source
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        limited(source, 0)
+
+
+def test_a_stream_is_not_read_to_its_end() -> None:
+    from lxt_like.evaluate.data import Given, Source
+
+    def endless() -> Any:
+        i = 0
+        while True:
+            yield Given(str(i), f"t{i}")
+            i += 1
+
+    source = Source("endless", "text", endless, None, "endless")
+    assert len([*limited(source, 5).samples()]) == 5
+
+
+def test_labels_fit_by_name() -> None:
+    labels = Labels(["tabby, tabby cat", "sea lion", "crane", "crane", "7"])
+    assert labels.index("Tabby-Cat") == 0
+    assert labels.index("SEA_LION ") == 1
+    assert labels.index("crane") == 2
+    assert labels.index("7") == 4
+    assert labels.index("1") == labels.index(1) == 1
+    assert labels.index("dog") is None
+    assert labels.index(9) is None
+    assert labels.index(-1) is None
+    assert labels.index(None) is None

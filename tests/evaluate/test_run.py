@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lxt_like as lxt
+from lxt_like.errors import InputError, TargetError
+from lxt_like.evaluate import Columns, chunks, load_report
+from lxt_like.evaluate import run as module
+from lxt_like.evaluate.run import task_of
+from lxt_like.evaluate.task import Row
+
+from . import tiny
+
+TEXTS = ["a good film", "a bad film", "the film is bad", "good good", "bad", "is the film good"]
+QUICK: dict[str, Any] = {"methods": ["random", "attnlrp", "gradient"], "steps": 4}
+
+
+def timeless(report: lxt.Report) -> dict[str, Any]:
+    tables = {name: table.to_pylist() for name, table in report.tables.items()}
+    for row in tables["per_sample"]:
+        del row["milliseconds"]
+    return tables
+
+
+def test_images_of_a_folder(vit_folder: Path, tmp_path: Path) -> None:
+    folder = tiny.pictures(tmp_path / "pictures")
+    seen: list[tuple[int, int | None]] = []
+    made = lxt.evaluate(vit_folder, folder, out=tmp_path / "out", **QUICK,
+                        progress=lambda *at: seen.append(at))  # fmt: skip
+    assert seen == [(6, 6)]
+    assert made.summary["operators"] == ["mean", "drop"]
+    assert made.summary["methods"] == ["random", "attnlrp", "gradient"]
+    assert made.summary["reference"] == "attnlrp"
+    rows = made.tables["per_sample"].to_pylist()
+    assert len(rows) == 6 * (5 + 2) * 2
+    # the folders' names are the model's classes, however they are written
+    assert {row["label"] for row in rows} == set(tiny.NAMES)
+    assert made.summary["predictions"]["labelled"] == 6
+    names = sorted(p.name for p in (tmp_path / "out").glob("*.*"))
+    assert names == [
+        "curves.parquet", "per_sample.parquet", "relevance.parquet", "report.html", "run.json",
+        "samples.parquet", "summary.json", "table.tex",
+    ]  # fmt: skip
+    assert load_report(tmp_path / "out").summary == made.summary
+    assert made.summary["table"][0]["megabytes"] is not None
+
+
+def test_the_numbers_are_those_of_single_steps(bert_folder: Path) -> None:
+    """A sample's curve, with the words taken out by hand and nothing batched."""
+    made = lxt.evaluate(bert_folder, TEXTS, methods=["attnlrp"], operators=["zero"])
+    task: Any = task_of(bert_folder, "text")
+    for i, text in enumerate(TEXTS):
+        batch = task.prepare([Row("x", text)])
+        values = torch.tensor(made.tables["relevance"].to_pylist()[i]["values"])
+        order = values.argsort(descending=True).tolist()
+        ids = batch.inputs["input_ids"]
+        embed = task.model.get_input_embeddings()(ids)
+        areas = []
+        for ranked in (order, order[::-1]):
+            curve = []
+            for k in range(len(ranked) + 1):
+                gone = torch.isin(batch.member, torch.tensor(ranked[:k], dtype=torch.long))
+                rest = {n: v for n, v in batch.inputs.items() if n != "input_ids"}
+                with torch.no_grad():
+                    logits = task.model(inputs_embeds=embed * ~gone[..., None], **rest).logits
+                curve.append(float(logits[0, batch.targets[0]]))
+            areas.append(np.trapezoid(curve, dx=1 / len(ranked)))
+        row = made.tables["per_sample"].to_pylist()[i]
+        assert row["srg"] == pytest.approx(areas[1] - areas[0], abs=1e-4)
+
+
+def test_bad_images_are_listed_and_skipped(vit_folder: Path, tmp_path: Path) -> None:
+    folder = tiny.pictures(tmp_path / "pictures")
+    (folder / "cat" / "00empty.png").write_bytes(b"")
+    (folder / "cat" / "99cut.png").write_bytes((folder / "cat" / "00.png").read_bytes()[:200])
+    (folder / "cat" / "notes.txt").write_text("no image")
+    made = lxt.evaluate(vit_folder, folder, **QUICK)
+    assert [row["sample"] for row in made.skipped] == ["cat/00empty.png", "cat/99cut.png"]
+    assert "empty file" in made.skipped[0]["reason"]
+    assert made.summary["predictions"]["samples"] == 6
+    assert "cat/99cut.png" in made.to_html()
+    assert "2 samples skipped" in str(made)
+    # the good ones are as if the bad ones had never been
+    for path in ("00empty.png", "99cut.png"):
+        (folder / "cat" / path).unlink()
+    again = lxt.evaluate(vit_folder, folder, **QUICK)
+    for one, other in zip(timeless(made)["per_sample"], timeless(again)["per_sample"], strict=True):
+        assert one["sample"] == other["sample"]
+        assert one["srg"] == pytest.approx(other["srg"], abs=1e-4)
+
+
+def test_nothing_to_evaluate(vit_folder: Path, bert_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no images in .*nothing; images end in"):
+        lxt.evaluate(vit_folder, tmp_path / "empty")
+    (tmp_path / "empty" / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"could be evaluated; the first of 1: a\.png: .*empty"):
+        lxt.evaluate(vit_folder, tmp_path / "empty", **QUICK)
+    with pytest.raises(InputError, match="unknown method 'lrp'"):
+        lxt.evaluate(bert_folder, TEXTS, methods=["lrp"])
+    with pytest.raises(InputError, match="no removal operator 'blur'"):
+        lxt.evaluate(bert_folder, TEXTS, operators="blur")
+    with pytest.raises(TargetError, match="wonderful"):
+        lxt.evaluate(bert_folder, TEXTS, target="wonderful")
+    with pytest.raises(InputError, match="reference 'cp_lrp' is none"):
+        lxt.evaluate(bert_folder, TEXTS, reference="cp_lrp", **QUICK)
+
+
+def test_an_interrupted_run_goes_on(
+    bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 2)
+    real, seen, most = chunks.evaluate_chunk, [], [4]
+
+    def counted(plan: Any, samples: Any) -> Any:
+        if len(seen) == most[0]:
+            raise KeyboardInterrupt
+        seen.extend(sample.content for _, sample in samples)
+        return real(plan, samples)
+
+    monkeypatch.setattr(module, "evaluate_chunk", counted)
+    with pytest.raises(KeyboardInterrupt):
+        lxt.evaluate(bert_folder, TEXTS, out=tmp_path / "out", **QUICK)
+    assert seen == TEXTS[:4]
+    seen.clear()
+    most[0] = -1
+    made = lxt.evaluate(bert_folder, TEXTS, out=tmp_path / "out", **QUICK)
+    assert seen == TEXTS[4:]
+    whole = lxt.evaluate(bert_folder, TEXTS, **QUICK)
+    assert timeless(made) == timeless(whole)
+    seen.clear()
+    lxt.evaluate(bert_folder, TEXTS, out=tmp_path / "out", **QUICK)
+    assert seen == []
+    for change in ({"steps": 3}, {"seed": 1}, {"methods": ["random"]}):
+        with pytest.raises(InputError, match="other settings"):
+            lxt.evaluate(bert_folder, TEXTS, out=tmp_path / "out", **{**QUICK, **change})
+    with pytest.raises(InputError, match=r"other settings \(data\)"):
+        lxt.evaluate(bert_folder, [*TEXTS, "more"], out=tmp_path / "out", **QUICK)
+
+
+def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
+    def lengths(task: Any, batch: Any) -> list[torch.Tensor]:
+        return [torch.tensor([float(len(w.text)) for w in words]) for _, words in batch.details]
+
+    def moody(task: Any, batch: Any) -> list[torch.Tensor]:
+        if any(row.content == "bad" for row in batch.rows):
+            raise RuntimeError("I do not like it")
+        return lengths(task, batch)
+
+    def short(task: Any, batch: Any) -> list[torch.Tensor]:
+        return [torch.zeros(1) for _ in range(len(batch))]
+
+    made = lxt.evaluate(
+        bert_folder, TEXTS, methods=[lengths, moody, ("wrong", short), "centre"], steps=4
+    )
+    known = {row["method"]: row["n"] for row in made.summary["table"]}
+    assert known["lengths"] == 6
+    assert known["moody"] == 5  # what it can do it does
+    left = {row["method"]: row["reason"] for row in made.summary["left_out"]}
+    assert "failed on 1 samples, the first: I do not like it" in left["moody"]
+    assert "expected 3 scores" in left["wrong"]
+    assert "image models only" in left["centre"]
+    json.dumps(made.summary)
+
+
+def test_thorough_adds_numbers(bert_folder: Path) -> None:
+    wanted = ["attnlrp", "cp_lrp", "rollout"]
+    made = lxt.evaluate(bert_folder, TEXTS[:3], methods=wanted, thorough=True, steps=3)
+    depends, adds_up = made.summary["extras"]
+    assert [row[0] for row in depends["rows"]] == wanted
+    assert [row[0] for row in adds_up["rows"]] == wanted[:2]
+    for _, outside, unexplained, note in adds_up["rows"]:
+        assert outside > 1e-3  # a model with biases
+        assert unexplained < 1e-4
+        assert note == ""
+    assert "Does it add up?" in made.to_html()
+    row = made.tables["per_sample"].to_pylist()[0]
+    assert -1 <= row["tau_loo"] <= 1
+    assert -1 <= row["mu_fidelity"] <= 1
+
+
+def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
+    made = lxt.evaluate(bert_folder, ["", "a good film", "  "], **QUICK)
+    assert len(made.skipped) == 2
+    assert made.summary["predictions"] == {"samples": 1, "labelled": 0, "correct": 0}
+
+
+def test_labels_that_are_no_classes(bert_folder: Path) -> None:
+    made = lxt.evaluate(bert_folder, [(t, "grand") for t in TEXTS], **QUICK)
+    assert any("no classes of the model (grand)" in note for note in made.summary["data"]["notes"])
+
+
+def test_masks_give_localisation(bert_folder: Path) -> None:
+    rows = [
+        {"text": "a good film", "mask": [0, 1, 0]},
+        {"text": "bad", "mask": [1, 0, 1]},
+        {"text": "good good", "mask": None},
+    ]
+    made = lxt.evaluate(bert_folder, rows, columns=Columns(mask="mask"), **QUICK)
+    values = {row["sample"]: row["values"] for row in made.tables["relevance"].to_pylist()
+              if row["method"] == "attnlrp"}  # fmt: skip
+    found = {row["sample"]: row["pointing_game"] for row in made.tables["per_sample"].to_pylist()
+             if row["method"] == "attnlrp"}  # fmt: skip
+    assert found == {"0": float(np.argmax(values["0"]) == 1), "2": None}
+    assert [row["sample"] for row in made.skipped] == ["1"]
+    assert "mask" in made.skipped[0]["reason"]
