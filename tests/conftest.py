@@ -37,3 +37,13 @@ def drift_alarm() -> Iterator[None]:
     logging.getLogger("transformers").addHandler(alarm)
     yield
     logging.getLogger("transformers").removeHandler(alarm)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A test that silences transformers silences no other test's alarm."""
+    logger = logging.getLogger("transformers")
+    level, muted = logger.level, logger.disabled
+    yield
+    logger.setLevel(level)
+    logger.disabled = muted

@@ -26,6 +26,7 @@ def test_natural_bases() -> None:
     assert issubclass(errors.PatchError, RuntimeError)
     assert {c for c in TREE if issubclass(c, Warning)} == {
         errors.UnruledWarning,
+        errors.SkippedWarning,
         errors.UnreachedWarning,
         errors.TruncationWarning,
     }
