@@ -94,13 +94,17 @@ def make_ledger(
     return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.positions, n))
 
 
-def _stacked(positions: Mapping[str, Mapping[int, Tensor]], n: int) -> dict[str, Tensor]:
-    """The samples' vectors as one tensor a module, where they have one length."""
-    rows = {path: [found[i] for i in range(n) if i in found] for path, found in positions.items()}
+def _stacked(
+    positions: Mapping[tuple[str, int], Mapping[int, Tensor]], n: int
+) -> dict[str, Tensor]:
+    """The samples' vectors as one tensor a module; by its length too, where it has several."""
+    paths = [path for path, _ in positions]
     return {
-        path: torch.stack(found)
-        for path, found in rows.items()
-        if len(found) == n and len({len(v) for v in found}) == 1
+        path if paths.count(path) == 1 else f"{path} ({length} tokens)": torch.stack(
+            [found[i] for i in range(n)]
+        )
+        for (path, length), found in positions.items()
+        if all(i in found for i in range(n))
     }
 
 

@@ -146,3 +146,24 @@ def test_positions_token_by_token(name: str) -> None:
     hook.remove()
     wanted = (seen[0] * seen[0].grad).sum(-1).double()
     assert torch.allclose(shares, wanted, atol=1e-6)
+
+
+def test_positions_of_two_lengths_in_one_module() -> None:
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.pos_a = torch.nn.Parameter(torch.randn(3, 4))
+            self.pos_b = torch.nn.Parameter(torch.randn(2, 4))
+            self.head = torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head((x + self.pos_a).sum(1) + (x[:, :2] + self.pos_b).sum(1))
+
+    model = Two()
+    book = lxt.attribute(model, torch.randn(2, 3, 4), 1, ledger=True).ledger
+    assert set(book.positions) == {" (3 tokens)", " (2 tokens)"}
+    for length, table in ((3, model.pos_a), (2, model.pos_b)):
+        wanted = (table @ model.head.weight[1]).double()
+        assert torch.allclose(book.positions[f" ({length} tokens)"], wanted.expand(2, -1))
+    assert book.closed

@@ -79,7 +79,8 @@ class Measure:
         self.recording = True
         self.rule: tuple[str, str] = ("", "")
         self.values: dict[tuple[Node, int], Cell] = {}
-        self.positions: dict[str, dict[int, Tensor]] = {}  # path, sample -> a share a token
+        # (path, tokens) -> sample -> the share of each token's position
+        self.positions: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._record: Record | None = None
         self._pending: list[Declaration] = []
         self._by_storage: dict[int, weakref.WeakSet[Cell]] = defaultdict(weakref.WeakSet)
@@ -230,7 +231,8 @@ class Measure:
             shares = shares[self.sample if shares.shape[0] > 1 else 0]
         if shares.dim() != 2:
             return
-        found, into = shares.sum(-1).cpu(), self.positions.setdefault(path, {})
+        found = shares.sum(-1).cpu()
+        into = self.positions.setdefault((path, len(found)), {})
         into[self.sample] = into[self.sample] + found if self.sample in into else found
 
     def _constant(
