@@ -158,7 +158,10 @@ def main() -> int:
             rows += found
             peak = max(peak, memory)
             said = "; ".join(f"{r.composite} {r.result} {r.detail}" for r in found)
-            print(f"{found[0].task} {found[0].type} ({seconds:.1f} s): {said}", flush=True)
+            print(
+                f"{found[0].task} {found[0].type} ({seconds:.1f} s, {memory:.1f} GiB): {said}",
+                flush=True,
+            )
     cost = (
         f"{(time.perf_counter() - start) / 60:.0f} minutes with {options.workers} workers, each "
         f"below {peak:.1f} GiB."

@@ -53,7 +53,7 @@ SIZES: dict[str, Any] = {
     **_names("num_local_experts num_experts n_routed_experts moe_num_experts", 4),
     **_names("num_experts_per_tok num_experts_per_token moe_k top_k_experts", 2),
     **_names("head_dim kv_channels attention_head_size d_kv", WIDTH // HEADS),
-    **_names("vocab_size vocab_size_per_layer_input", VOCABULARY),
+    **_names("vocab_size vocab_size_per_layer_input entity_vocab_size", VOCABULARY),
     **_names("max_position_embeddings n_positions max_sequence_length n_ctx", 64),
     **_names("image_size", 32),
     **_names("patch_size", 8),
