@@ -31,7 +31,10 @@ def image_strips(data: ImageData, width: float, view: str | None) -> Iterator[St
     if view != "trace":  # there every picture has its own scale
         yield legend(max(limits, default=0.0), width)
     else:
-        yield from small("each picture in its own colours: full red or blue is its largest", width)
+        yield from small(
+            "relevance at patches | other tokens; full red or blue is each picture's own largest",
+            width,
+        )
     yield Strip(6)
     if line := classes_line(data):
         yield from small(line, width, INK)

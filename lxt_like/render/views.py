@@ -173,7 +173,7 @@ def _trace(data: ImageData, scale: int | None) -> list[Panel]:
 
 
 def _named(layer: LayerMap) -> str:
-    """The last two parts of a module's path, and where its relevance is."""
+    """The last two parts of a module's path, and its relevance at patches | other tokens."""
     name = ".".join(layer.name.split(".")[-2:])
-    beside = f", tokens {layer.special:+.2g}" if layer.special else ""
+    beside = f" | {layer.special:+.2g}" if layer.special else ""
     return f"{name} {layer.total - layer.special:+.2g}{beside}"

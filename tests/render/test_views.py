@@ -50,7 +50,7 @@ def test_a_pair_shares_its_colours() -> None:
 
 def test_a_trace_names_what_tokens_beside_the_patches_hold() -> None:
     pixels, layer = panels(chequered(), "trace")
-    assert pixels.title == "pixels" and layer.title == "layer.0 +2, tokens +0.5"
+    assert pixels.title == "pixels" and layer.title == "layer.0 +2 | +0.5"
 
 
 def test_relevance_that_is_zero_is_neutral() -> None:
