@@ -86,7 +86,7 @@ def test_html_holds_pictures_and_numbers() -> None:
     assert np.array_equal(shown, panels(data, "pair")[0].pixels)
     for text in ("dog", "20.0 %", "+2.000", "chequers.png", "Two frames.", "img-src data:"):
         assert text in page
-    assert "own colours" in to_html(chequered(), view="trace")
+    assert "own largest" in to_html(chequered(), view="trace")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
