@@ -4,6 +4,7 @@
     python scripts/coverage.py                                   # everything, about half an hour
     python scripts/coverage.py --task causal-lm --type llama     # one model, in detail
     python scripts/coverage.py --check                           # exit 1 if what worked does not
+    python scripts/coverage.py --type llama --update             # these rows of the page anew
 
 For each model type of the auto-mappings, each timm family (where timm is installed) and torch's own
 transformers a tiny random model is built and explained under ``attnlrp`` and ``cp_lrp``.  Checked
@@ -18,6 +19,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import resource
 import sys
 import time
@@ -33,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.models.examine import COMPOSITES, GOOD, MISSING, NOT_BUILT, TASKS, Row, examine, types_of
 from tests.models.special import REASONS
 
+COST = r"\d+ minutes with \d+ workers, each below [\d.]+ GiB\."
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -140,6 +143,7 @@ def main() -> int:
     parser.add_argument("--type", action="append", help="model types; default: all")
     parser.add_argument("--json", type=Path, default=ROOT / "docs" / "coverage.json")
     parser.add_argument("--check", action="store_true", help="compare with the file; write nothing")
+    parser.add_argument("--update", action="store_true", help="put these rows into the page")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     quiet()
@@ -171,7 +175,11 @@ def main() -> int:
     lost = [r for r in rows if r.result != GOOD and (r.type, r.task, r.composite) in good]
     for r in lost:
         print(f"worked before: {r}", file=sys.stderr)
-    if not (options.check or options.task or options.type):
+    if options.update:
+        fresh = {(r.type, r.task) for r in rows}
+        rows = [Row(**r) for r in known if (r["type"], r["task"]) not in fresh] + rows
+        cost = re.findall(COST, options.json.with_suffix(".md").read_text(encoding="utf-8"))[0]
+    if options.update or not (options.check or options.task or options.type):
         options.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n")
         options.json.with_suffix(".md").write_text(page(rows, cost), encoding="utf-8")
     print(", ".join(f"{n} {result}" for result, n in Counter(r.result for r in rows).most_common()))
