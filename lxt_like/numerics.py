@@ -39,7 +39,15 @@ def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:
     """
     y, x = upcast(y), upcast(x)
     keep = torch.is_grad_enabled() or y.data_ptr() == x.data_ptr()
-    out = y / x if keep else y.div_(x)
+    return _limited(y / x if keep else y.div_(x), limit)
+
+
+def quotient(y: Tensor, x: Tensor, limit: float) -> Tensor:
+    """The same in the tensors' own dtype; leaves ``y`` as it is."""
+    return _limited(y / x, limit)
+
+
+def _limited(out: Tensor, limit: float) -> Tensor:
     # 0 / 0 is the only NaN that finite values make; one pass, no mask
     return out.nan_to_num_(nan=limit, posinf=math.inf, neginf=-math.inf)
 

@@ -117,7 +117,7 @@ def test_each_check_can_fail(fault: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(examine, "source", lambda task: source)
     if fault == "open":
         right = activation._Identity.backward
-        twice = staticmethod(lambda ctx, g: (2 * right(ctx, g)[0], None, None, None))
+        twice = staticmethod(lambda ctx, g: (2 * (found := right(ctx, g))[0], *found[1:]))
         monkeypatch.setattr(activation._Identity, "backward", twice)
     rows = examine.examine("faulty", "any")
     assert {r.result for r in rows} == {fault}, rows

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..numerics import inner, ratio, upcast
+from ..numerics import inner, quotient, ratio, upcast
 from .base import Book, Rule, RuleFunction
 
 Unary = Callable[[Tensor], Tensor]
@@ -145,6 +145,9 @@ def softplus_shape(beta: float = 1.0, threshold: float = 20.0) -> Shape:
     return Shape(math.log(2.0) / beta, 0.5, partial(_softplus_ratio, beta, threshold))
 
 
+_WIDE = (torch.float32, torch.float64)
+
+
 @dataclass(frozen=True)
 class Identity(Rule):
     """The identity rule: an activation passes its relevance through unchanged.
@@ -163,7 +166,8 @@ class Identity(Rule):
         self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
     ) -> Tensor:
         """``function(x)`` under this rule."""
-        out: Tensor = _Identity.apply(x, function, shape.factor(function), shape.early)
+        slope = shape.slope if shape.ratio is None and x.dtype in _WIDE else None
+        out: Tensor = _Identity.apply(x, function, shape.factor(function), shape.early, slope)
         if book is not None and shape.offset:
             offset: float | Tensor = shape.offset
             if not (finite := torch.isfinite(x.detach())).all():
@@ -190,7 +194,8 @@ class Pass(Identity):
     ) -> Tensor:
         if not shape.offset:
             return super().activation(function, shape, x, book)
-        out: Tensor = _Identity.apply(x, function, partial(_whole_ratio, function), shape.early)
+        factor = partial(_whole_ratio, function)
+        out: Tensor = _Identity.apply(x, function, factor, shape.early, None)
         if book is not None:
             book.declare(out, partial(_offset_share, shape.offset * (x.detach() == 0)))
         return out
@@ -206,20 +211,31 @@ def _offset_share(offset: float | Tensor, g: Tensor) -> dict[str, float]:
 
 
 class _Identity(RuleFunction):
-    """f(x) with gradient g (f(x) - f(0)) / x; saves x, as the plain gradient does."""
+    """f(x) with gradient g (f(x) - f(0)) / x; saves one tensor of its size, as the gradient does.
+
+    ``slope``: the factor is the quotient of output and input, at hand in the forward; saved in
+    place of the input, it spares the backward a second f(x).
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Unary, factor: Unary, early: bool) -> Tensor:
-        ctx.save_for_backward(factor(x) if early else x)
-        ctx.factor = None if early else factor
-        return function(x)
+    def forward(
+        ctx: Any, x: Tensor, function: Unary, factor: Unary, early: bool, slope: float | None
+    ) -> Tensor:
+        out = function(x)
+        if slope is not None:
+            saved = quotient(out, x, slope)
+        else:
+            saved = factor(x) if early else x
+        ctx.save_for_backward(saved)
+        ctx.factor = None if early or slope is not None else factor
+        return out
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:
         (saved,) = ctx.saved_tensors
         fresh = ctx.factor is not None and not torch.is_grad_enabled()
         factor = saved if ctx.factor is None else ctx.factor(saved)
-        return (factor.mul_(g) if fresh else g * factor), None, None, None
+        return (factor.mul_(g) if fresh else g * factor), None, None, None, None
 
 
 def quick_gelu(x: Tensor) -> Tensor:
