@@ -25,7 +25,7 @@ from .explain import (
 )
 from .methods import conditional, integrated_gradients, occlusion, smooth_grad, trace
 from .patch import Patch, patch
-from .targets import Contrast, Logit, LogProb
+from .targets import Contrast, Logit, LogOdds, LogProb
 
 __version__ = "0.1.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "Contrast",
     "ImageExplanation",
     "ImageModel",
+    "LogOdds",
     "LogProb",
     "Logit",
     "LxtError",

@@ -145,6 +145,30 @@ class LogProb(Target):
 
 
 @dataclass(frozen=True)
+class LogOdds(Target):
+    """log p / (1 - p) of class ``c``: its logit minus the logsumexp of all others.
+
+    What the others' softmax q keeps, sum_j q_j log q_j, is declared; with two classes that is 0
+    and the target is their contrast.
+    """
+
+    c: Index | None = None
+
+    def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        if logits.shape[-1] < 2:
+            raise TargetError("log-odds need two classes or more; this model has one output")
+        at = indices_of(self.c, logits, names)
+        chosen = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, at[:, None], True)
+        others = logits.masked_fill(chosen, float("-inf"))
+        score = _pick(logits, at) - torch.logsumexp(others, -1)
+        claim(score, (logits,))
+        log_q = torch.log_softmax(others.detach().double(), -1)
+        kept = torch.where(log_q.exp() == 0, 0.0, log_q.exp() * log_q).sum(-1)
+        labels = tuple(f"log odds of {_label(i, names)}" for i in at.tolist())
+        return Resolved(score, at, labels, {"softmax": kept})
+
+
+@dataclass(frozen=True)
 class Score(Target):
     """Any function of the logits [batch, classes] that returns a score [batch].
 

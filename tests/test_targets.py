@@ -97,6 +97,35 @@ def test_log_probability_closes(target: lxt.LogProb) -> None:
     assert relative_error(got.ledger.entries["softmax"], (p * p.log()).sum(-1)) < 1e-12
 
 
+@pytest.mark.parametrize("target", [lxt.LogOdds(), lxt.LogOdds(2)])
+def test_log_odds_close(target: lxt.LogOdds) -> None:
+    model, batch = build("bert", dtype=torch.float64), inputs("bert")
+    got = lxt.attribute(model, batch, target, "cp_lrp", ledger=True)
+    p = torch.softmax(model(**batch).logits, -1)
+    at = p.argmax(-1) if target.c is None else torch.tensor([2, 2])
+    mine = p[torch.arange(2), at]
+    assert relative_error(got.score, (mine / (1 - mine)).log()) < 1e-12
+    q = torch.where(torch.arange(3) == at[:, None], 0, p) / (1 - mine)[:, None]
+    assert relative_error(got.ledger.entries["softmax"], torch.xlogy(q, q).sum(-1)) < 1e-12
+    assert closing_error(got.ledger) < 1e-12
+    weights = [lxt.attribute(model, batch, c, "cp_lrp").relevance for c in range(3)]
+    wanted = sum(
+        ((torch.arange(3) == at[:, None]).double() - q)[:, c, None] * weights[c] for c in range(3)
+    )
+    assert relative_error(got.relevance, wanted) < 1e-10
+
+
+def test_log_odds_of_two_classes_are_their_contrast() -> None:
+    net = torch.nn.Linear(4, 2).double()
+    x = torch.randn(3, 4, dtype=torch.float64)
+    one = lxt.attribute(net, x, lxt.LogOdds(1), ledger=True)
+    other = lxt.attribute(net, x, lxt.Contrast(1, 0), ledger=True)
+    assert torch.allclose(one.relevance, other.relevance, atol=1e-12)
+    assert one.ledger.entries.keys() == other.ledger.entries.keys() == {"bias"}
+    with pytest.raises(TargetError, match="two classes or more"):
+        lxt.attribute(torch.nn.Linear(4, 1), torch.randn(1, 4), lxt.LogOdds(0))
+
+
 def test_functions_of_the_logits() -> None:
     model, batch = build("bert"), inputs("bert")
     got = lxt.attribute(model, batch, lambda z: z[:, 0] - 2 * z[:, 2], "cp_lrp", ledger=True)

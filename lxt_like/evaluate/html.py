@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from ..render.pages import environment
 from .gallery import Gallery
 from .pictures import Chart, chart
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    pass
 
 SHOWN = 6
 """Methods in a chart: the best by the headline, and random as the floor."""
@@ -27,7 +27,7 @@ def to_html(
 ) -> str:
     """The page of a summary; ``maps`` as ``gallery.mean_maps`` makes them."""
     script = (resources.files(__package__) / "templates" / "report.js").read_text("utf-8")
-    template = _environment().get_template("report.html")
+    template = environment("lxt_like.evaluate").get_template("report.html")
     order = {name: i for i, name in enumerate(summary["operators"])}
     ranked = sorted(summary["table"], key=lambda row: (order[row["operator"]], -_key(row)))
     return template.render(
@@ -92,16 +92,3 @@ def interval(row: Mapping[str, Any]) -> str:
 def p_value(value: float | None) -> str:
     """A p-value as it is read."""
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("lxt_like.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, ModelError
+from ..patch.embedded import input_embedding
 from ..patch.hub import folder, guarded, is_local, load_model
 from ..patch.install import refuse_unpatchable
 from .heads import AUTO_CLASSES, head_of
@@ -98,12 +99,8 @@ def load_text_model(
 
 def input_device(model: nn.Module) -> torch.device:
     """The device that ``model`` takes its ids on."""
-    embeddings = getattr(model, "get_input_embeddings", None)
-    try:
-        places = [embeddings()] if callable(embeddings) else []
-    except NotImplementedError:  # CANINE hashes characters into several tables
-        places = []
-    modules = [m for m in (*places, model) if isinstance(m, nn.Module)]
+    embedding = input_embedding(model)
+    modules = [model] if embedding is None else [embedding, model]
     for parameter in chain.from_iterable(m.parameters() for m in modules):
         if parameter.device.type != "meta":
             return parameter.device

@@ -98,6 +98,11 @@ def input_embeddings(model: nn.Module) -> list[nn.Module]:
     return [m for i, m in enumerate(known) if all(m is not f for f in known[:i])]
 
 
+def input_embedding(model: nn.Module) -> nn.Module | None:
+    """What the model calls its input embedding; None where it has none, or several (CANINE)."""
+    return _called(model, "get_input_embeddings")
+
+
 def _called(owner: Any, name: str) -> nn.Module | None:
     method = getattr(owner, name, None)
     try:

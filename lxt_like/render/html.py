@@ -16,9 +16,10 @@ from .html_image import ImageCard, image_card
 from .html_parts import STEPS, Bar, bar_of, shade_of
 from .layout import as_list, chips, origin, printed, spans, tokens_of
 from .numbers import decimals_for, percent, signed
+from .pages import environment
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ def to_html(
         first = items[0]
         about = first.text[:60] if isinstance(first, TextData) else first.name or "an image"
         title = f"{first.target.label}: {about}"
-    template = _environment().get_template("fragment.html" if fragment else "page.html")
+    template = environment("lxt_like.render").get_template(
+        "fragment.html" if fragment else "page.html"
+    )
     return template.render(
         title=one_line(title),
         cards=[_card_of(item, view) for item in items],
@@ -80,19 +83,6 @@ def to_html(
         dark=_shades(DARK),
         ramp=[to_hex(LIGHT(share / 4)) for share in range(-4, 5)],
         stops=[shade_of(share / 4) or "zero" for share in range(-4, 5)],
-    )
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("lxt_like.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 

@@ -152,6 +152,9 @@ def one(
     unruled = float((book.unruled / moved).max())
     if not (gap <= 1e-4 and unruled <= 1e-4):
         return Row(model_type, task, composite, "open", f"gap {gap:.1e}, unruled {unruled:.1e}")
+    strange = set(book.entries) - set(lxt.rules.CAUSES)
+    if strange:
+        return Row(model_type, task, composite, "unknown cause", ", ".join(sorted(strange)))
     others = plain.relevance.values() if isinstance(plain.relevance, dict) else [plain.relevance]
     same = all(torch.equal(a, b) for a, b in zip(parts, others, strict=True))
     if same:

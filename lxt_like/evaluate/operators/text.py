@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelError
+from ...patch.embedded import input_embedding
 from ..task import Batch, Operator, take
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def text_operators(task: TextTask) -> tuple[dict[str, Operator], dict[str, str]]
     """
     found: dict[str, Operator] = {}
     refused: dict[str, str] = {}
-    embedding = _embedding(task.model)
+    embedding = input_embedding(task.model)
     if embedding is None:
         refused["zero"] = "the model names no input embedding"
     else:
@@ -51,15 +53,6 @@ def text_operators(task: TextTask) -> tuple[dict[str, Operator], dict[str, str]]
     return found, refused
 
 
-def _embedding(model: nn.Module) -> nn.Module | None:
-    ask = getattr(model, "get_input_embeddings", None)
-    try:
-        found = ask() if callable(ask) else None
-    except NotImplementedError:
-        return None
-    return found if isinstance(found, nn.Module) else None
-
-
 def _rows(embedding: nn.Module, least: int) -> int:
     return int(getattr(embedding, "num_embeddings", least + 1))
 
@@ -78,7 +71,7 @@ def _alone(tokenizer: Any) -> int | None:
     return None
 
 
-class _InPlace:
+class _InPlace(ABC):
     """An operator that leaves every token's position as it is."""
 
     name = ""
@@ -94,8 +87,9 @@ class _InPlace:
         inputs = {n: v[:, :longest] for n, v in take(batch, samples).items()}
         return self.changed(task, inputs, gone[:, :longest])
 
+    @abstractmethod
     def changed(self, task: Any, inputs: dict[str, Tensor], gone: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The logits where the positions in ``gone`` are taken out of ``inputs``."""
 
 
 class ZeroEmbedding(_InPlace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from ...errors import InputError, ModelError, TargetError
 from ...targets import (
     Contrast,
     Logit,
+    LogOdds,
     LogProb,
     Names,
     Resolved,
@@ -64,9 +66,9 @@ class SpotTask(Task):
 
     names: Names | None = None
 
+    @abstractmethod
     def ask(self, row: Row, given: Any) -> Any:
         """What the target ``given`` asks of one row."""
-        raise NotImplementedError
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         return [self.ask(row, one(target, row.item, total)) for row in rows]
@@ -126,17 +128,17 @@ def _single(given: Any, part: Any) -> Any:
     )
 
 
-def simple(given: Any, task: str) -> Logit | Contrast | LogProb | Score:
+def simple(given: Any, task: str) -> Logit | Contrast | LogProb | LogOdds | Score:
     """A target on the outputs at one place.
 
     Raises:
         TargetError: it is one of another kind of model.
     """
     made = as_target(given)
-    if not isinstance(made, Logit | Contrast | LogProb | Score):
+    if not isinstance(made, Logit | Contrast | LogProb | LogOdds | Score):
         raise TargetError(
             f"expected a target that {task} has (an output's name or index, Logit, LogProb, "
-            f"Contrast or a function of the logits), got {type(made).__name__}"
+            f"LogOdds, Contrast or a function of the logits), got {type(made).__name__}"
         )
     return made
 
