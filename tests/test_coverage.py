@@ -109,7 +109,8 @@ class Faulty(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "fault", ["closes", "forward changed", "all zero", "no rule", "not restored", "open"]
+    "fault",
+    ["closes", "forward changed", "all zero", "no rule", "not restored", "open", "unknown cause"],
 )
 def test_each_check_can_fail(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Faulty(fault).eval()
@@ -119,5 +120,7 @@ def test_each_check_can_fail(fault: str, monkeypatch: pytest.MonkeyPatch) -> Non
         right = activation._Identity.backward
         twice = staticmethod(lambda ctx, g: (2 * (found := right(ctx, g))[0], *found[1:]))
         monkeypatch.setattr(activation._Identity, "backward", twice)
+    if fault == "unknown cause":
+        monkeypatch.setattr(examine.lxt.rules, "CAUSES", ())
     rows = examine.examine("faulty", "any")
     assert {r.result for r in rows} == {fault}, rows

@@ -150,6 +150,27 @@ def _restore_value(
     return dq, dk, dv, *rest
 
 
+def repeated(x: Tensor, q: Tensor) -> Tensor:
+    """Keys or values [..., groups, tokens, width], once for each head of ``q``."""
+    groups = q.shape[-3] // x.shape[-3]
+    return x if groups == 1 else x.repeat_interleave(groups, -3)
+
+
+def scores_of(
+    q: Tensor, k: Tensor, mask: Tensor | None, is_causal: bool, scale: float | None
+) -> Tensor:
+    """What the softmax of scaled_dot_product_attention sees: scaled q k^T, masked."""
+    scores = (q @ k.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if is_causal:
+        causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        scores = scores.masked_fill(~causal, float("-inf"))
+    if mask is None:
+        return scores
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, float("-inf"))
+    return scores + mask
+
+
 class _AttentionShare:
     """What UniformAttention keeps: the softmax's Taylor bias and a constant bias' share."""
 
@@ -172,19 +193,9 @@ class _AttentionShare:
         if not self.active:
             return {}
         q, k, v = (upcast(t) for t in (self.q, self.k, self.v))
-        if self.form.enable_gqa and k.shape[-3] != q.shape[-3]:
-            repeats = q.shape[-3] // k.shape[-3]
-            k, v = k.repeat_interleave(repeats, -3), v.repeat_interleave(repeats, -3)
-        scale = 1 / math.sqrt(q.shape[-1]) if self.form.scale is None else self.form.scale
-        scores = (q @ k.transpose(-1, -2)) * scale
-        if self.form.is_causal:
-            causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-            scores = scores.masked_fill(~causal, float("-inf"))
-        if self.mask is not None:
-            if self.mask.dtype == torch.bool:
-                scores = scores.masked_fill(~self.mask, float("-inf"))
-            else:
-                scores = scores + self.mask
+        if self.form.enable_gqa:
+            k, v = repeated(k, q), repeated(v, q)
+        scores = scores_of(q, k, self.mask, self.form.is_causal, self.form.scale)
         weights = torch.softmax(scores, -1).nan_to_num()
         g_weights = self.at_weights * (upcast(g) @ v.transpose(-1, -2))
         kept = {"softmax": softmax_bias(scores, weights, g_weights, -1)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from ...rules.attention import repeated, scores_of
 
 _SOFTMAX = (torch.softmax, F.softmax, Tensor.softmax)
 _MULTIHEAD = inspect.signature(F.multi_head_attention_forward)
@@ -70,14 +71,6 @@ def opened(
 ) -> tuple[Tensor, Tensor]:
     """The weights of ``scaled_dot_product_attention`` and the values they are for."""
     if enable_gqa:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = (t.repeat_interleave(groups, -3) for t in (key, value))
-    scores = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
-    if is_causal:
-        ones = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
-        scores = scores.masked_fill(~ones.tril(), -math.inf)
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
+        key, value = repeated(key, query), repeated(value, query)
+    scores = scores_of(query, key, attn_mask, is_causal, scale)
     return scores.softmax(-1), value
