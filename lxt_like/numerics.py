@@ -42,9 +42,9 @@ def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:
     return _limited(y / x if keep else y.div_(x), limit)
 
 
-def quotient(y: Tensor, x: Tensor, limit: float) -> Tensor:
-    """The same in the tensors' own dtype; leaves ``y`` as it is."""
-    return _limited(y / x, limit)
+def quotient(y: Tensor, x: Tensor, limit: float | None) -> Tensor:
+    """The same in the tensors' own dtype; leaves ``y`` as it is.  ``limit`` None: NaN stays."""
+    return y / x if limit is None else _limited(y / x, limit)
 
 
 def _limited(out: Tensor, limit: float) -> Tensor:
@@ -53,9 +53,11 @@ def _limited(out: Tensor, limit: float) -> Tensor:
 
 
 def is_finite(x: Tensor) -> bool:
-    """Whether no element is NaN or infinite; one pass, no memory."""
+    """Whether no element is NaN or infinite; no memory."""
     if x.is_complex():
         x = torch.view_as_real(x)
+    if math.isfinite(float(x.detach().sum())):
+        return True  # NaN and infinity stay in a sum; a sum may overflow, so the rest is looked at
     low, high = torch.aminmax(x)  # NaN wins in both
     return bool(torch.isfinite(low) & torch.isfinite(high))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -272,3 +273,37 @@ def test_audit() -> None:
     declared = sum(sum(r.declared.values()) for r in audit.rows)
     booked = sum(float(v.sum()) for v in audit.ledger.entries.values())
     assert declared == pytest.approx(booked, rel=1e-9)
+
+
+def test_exact_zeros_before_an_activation() -> None:
+    """0 / 0 is the slope at 0: found in a first explanation, reckoned with in the next."""
+    net = inline(lambda m, x: m.b(F.gelu(m.a(x)))).float()
+    with torch.no_grad():
+        net.a.weight[1:3] = 0
+        net.a.bias[1:3] = 0
+    x = random(3, 6).float()
+    exact = lxt.attribute(net.double(), x.double(), 0, ledger=True)
+    net.float()
+    for _ in range(2):
+        got = lxt.attribute(net, x, 0)
+        assert relative_error(got.relevance, exact.relevance) < 1e-5
+        assert bool(torch.isfinite(got.gradient).all())
+    net.a.weight.data[3, 0] = torch.nan
+    with pytest.raises(NumericalError, match=r"a\.weight holds NaN"):
+        lxt.attribute(net, x, 0)
+
+
+def test_a_model_that_differentiates_itself_in_its_forward() -> None:
+    """What the rules saved is overwritten in the last backward alone."""
+
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        hidden = F.gelu(m.a(x))
+        (inner,) = torch.autograd.grad(hidden.sum(), x, retain_graph=True)
+        assert bool(torch.isfinite(inner).all())
+        return m.b(hidden)
+
+    plain = inline(lambda m, x: m.b(F.gelu(m.a(x))))
+    net = inline(body)
+    net.load_state_dict(plain.state_dict())
+    x = random(3, 6)
+    assert torch.equal(lxt.attribute(net, x, 0).relevance, lxt.attribute(plain, x, 0).relevance)

@@ -145,16 +145,18 @@ def is_checkpoint(node: Node) -> bool:
     return getattr(node, "_forward_cls", None) is torch.utils.checkpoint.CheckpointFunction
 
 
-def walk(outputs: Iterable[Tensor]) -> list[Node]:
-    """All nodes above ``outputs``, each once."""
+def edges_of(outputs: Iterable[Tensor]) -> dict[Node, list[Node | None]]:
+    """Every node above ``outputs``, once, and the nodes that its operands come from."""
     order = list({t.grad_fn: None for t in outputs if t.grad_fn is not None})
     seen = set(order)
+    edges: dict[Node, list[Node | None]] = {}
     for node in order:  # grows while it is read
-        for n, _ in node.next_functions:
+        edges[node] = before = [n for n, _ in node.next_functions]
+        for n in before:
             if n is not None and n not in seen:
                 seen.add(n)
                 order.append(n)
-    return order
+    return edges
 
 
 _ANYWHERE = "in the model"
@@ -182,25 +184,55 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
     return {node: place for node, place in places.items() if node in wanted}
 
 
-def _towards_input(order: list[Node], given: set[Node]) -> set[Node]:
+def _towards_input(edges: dict[Node, list[Node | None]], given: set[Node]) -> set[Node]:
     """The nodes from which something other than a parameter, or a ``given`` node, is reached."""
-    leaves = [n for n in order if not n.next_functions]
+    leaves = [n for n, before in edges.items() if not before]
     if not any(isinstance(getattr(n, "variable", None), nn.Parameter) for n in leaves):
-        return set(order)
+        return set(edges)
     users: dict[Node, list[Node]] = {}
-    for node in order:
-        for n, _ in node.next_functions:
+    for node, before in edges.items():
+        for n in before:
             if n is not None:
                 users.setdefault(n, []).append(node)
     kept: set[Node] = set()
     todo = [n for n in leaves if not isinstance(getattr(n, "variable", None), nn.Parameter)]
-    todo += [n for n in order if n in given]
+    todo += [n for n in edges if n in given]
     while todo:
         node = todo.pop()
         if node not in kept:
             kept.add(node)
             todo.extend(users.get(node, ()))
     return kept
+
+
+_NEEDS: dict[type, int] = {}
+
+
+def _needs(node: Node) -> int:
+    """0: any node of this class is right; 1: with at most one live operand; 2: to be looked at."""
+    cls = type(node)
+    known = _NEEDS.get(cls)
+    if known is None:
+        if hasattr(node, "_forward_cls"):  # written in Python: it has the name its author liked
+            known = 0 if _is_ruled(node) else 2
+        # what torch gives no class of its own shares one with others
+        elif str(node.name()).rsplit("::", 1)[-1] != cls.__name__:
+            known = 2
+        else:
+            name = short_name(node)
+            known = 0 if name in LINEAR else 1 if name in ONE_OPERAND else 2
+        _NEEDS[cls] = known
+    return known
+
+
+def _is_known(node: Node, live: list[bool]) -> bool:
+    """Whether the node has a rule, or needs none with these operands live."""
+    name = "" if hasattr(node, "_forward_cls") else short_name(node)
+    if name in LINEAR or (name in ONE_OPERAND and sum(live) <= 1):
+        return True
+    if name in _NUMERATOR and not any(live[1:]):
+        return True
+    return _is_ruled(node) or _CLAIM in node.metadata
 
 
 def find_unruled(
@@ -211,27 +243,26 @@ def find_unruled(
     ``given``: nodes of what the model was called with, which may itself come from a parameter.
     """
     outputs = list(outputs)
-    order = walk(outputs)
-    on_path = _towards_input(order, set(given))
+    edges = edges_of(outputs)
+    open_ = []
+    for node, before in edges.items():
+        needs = _needs(node)
+        # most need no look at where their operands come from
+        if needs == 0 or (needs == 1 and len(before) - before.count(None) <= 1):
+            continue
+        if not _is_known(node, [n is not None for n in before]):
+            open_.append(node)
+    if not open_:
+        return [], []
+    on_path = _towards_input(edges, set(given))
     found: list[Node] = []
     checkpoints: list[Node] = []
-    for node in order:
+    for node in open_:
         if node not in on_path:
-            continue
-        # a function written in Python has the name that its author liked
-        name = "" if hasattr(node, "_forward_cls") else short_name(node)
-        if name in LINEAR:
-            continue
-        live = [n is not None and n in on_path for n, _ in node.next_functions]
-        if name in ONE_OPERAND and sum(live) <= 1:
-            continue
-        if name in _NUMERATOR and not any(live[1:]):
             continue
         if is_checkpoint(node):
             checkpoints.append(node)
-            continue
-        if _is_ruled(node) or _CLAIM in node.metadata:
-            continue
-        found.append(node)
+        elif not _is_known(node, [n is not None and n in on_path for n in edges[node]]):
+            found.append(node)
     places = locate(outputs, set(found)) if found else {}
     return [Unruled(node, places.get(node, "")) for node in found], checkpoints

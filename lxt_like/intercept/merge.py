@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ..rules.linear import OPERATION, Operation
-from .graph import Node, walk
+from .graph import Node, edges_of
 
 
 def operation_of(t: Any) -> Operation | None:
@@ -34,7 +34,7 @@ def merge(outputs: Iterable[Tensor]) -> None:
     """Merge where the BatchNorm is the operation's only reader."""
     readers: Counter[Node] = Counter()
     waiting: list[Node] = []
-    for node in walk(outputs):
+    for node in edges_of(outputs):
         if _operation(node) is not None:
             waiting.append(node)
         readers.update(n for n, _ in node.next_functions if n is not None)

@@ -133,6 +133,8 @@ def positional(
     if entry is None or not kwargs:
         return args, kwargs
     names = _OPERANDS.get(entry.name, _INPUT)
+    if len(args) >= len(names):
+        return args, kwargs
     rest = dict(kwargs)
     moved = [rest.pop(name) for name in names[len(args) :] if name in rest]
     return (*args, *moved), rest

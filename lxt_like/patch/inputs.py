@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -90,7 +91,7 @@ class Inputs:
         self._ids: dict[str, Tensor] = {}
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
         self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
-        self._embeddings = input_embeddings(model)
+        self._model = model
         self._sought: set[str] = set()
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
@@ -109,6 +110,10 @@ class Inputs:
                 f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
                 "expected input_ids, or a float tensor such as pixel_values or inputs_embeds"
             )
+
+    @cached_property
+    def _embeddings(self) -> list[nn.Module]:
+        return input_embeddings(self._model)
 
     @property
     def names(self) -> list[str]:

@@ -80,49 +80,69 @@ _OPAQUE_KERNELS = ("flex_attention", "flash_attention", "paged|")
 Modules = Sequence[tuple[str, nn.Module]]
 
 
+_FOREIGN = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+_foreign: dict[type[nn.Module], bool] = {}
+
+
+def _is_foreign(cls: type[nn.Module]) -> bool:
+    """Whether modules of this class never run their forward in Python, or run another's."""
+    known = _foreign.get(cls)
+    if known is None:
+        known = _foreign[cls] = issubclass(cls, _FOREIGN) or cls.__name__ == "OptimizedModule"
+    return known
+
+
 def refuse_unpatchable(modules: Modules) -> None:
     """Raise PatchError for models whose forward Python never runs."""
     for name, module in modules:
-        here = name or "the model"
-        if isinstance(module, torch.jit.ScriptModule):
-            raise PatchError(
-                f"{here} is a TorchScript module, whose operations cannot be intercepted; "
-                "patch the eager model it was made from"
-            )
-        if type(module).__name__ == "OptimizedModule" or module._compiled_call_impl is not None:
-            raise PatchError(
-                f"{here} is compiled by torch.compile; patch the model before compiling it, or the "
-                "original, model._orig_mod"
-            )
-        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
-        config = module.__dict__.get("config")
-        kernel = "" if config is None else str(getattr(config, "_attn_implementation", ""))
-        if kernel and (kernel.startswith(_OPAQUE_KERNELS) or "/" in kernel):
-            raise PatchError(
-                f"{here} attends by {kernel!r}, a compiled kernel whose softmax cannot be "
-                "intercepted; model.set_attn_implementation('sdpa') computes the same"
-            )
-        for own, parameter in module._parameters.items():
-            if parameter is None or not parameter.is_inference():
-                continue
-            at = f"{name}.{own}" if name else own
-            raise PatchError(
-                f"the parameter {at} was made under torch.inference_mode(), so autograd cannot "
-                "use the model; load it outside, or copy.deepcopy it outside"
-            )
+        own = module.__dict__
+        if _is_foreign(type(module)) or "config" in own or own.get("_compiled_call_impl"):
+            _refuse(name or "the model", module)
+        for at, parameter in own["_parameters"].items():
+            if parameter is not None and parameter.is_inference():
+                raise PatchError(
+                    f"the parameter {f'{name}.{at}' if name else at} was made under "
+                    "torch.inference_mode(), so autograd cannot use the model; load it outside, or "
+                    "copy.deepcopy it outside"
+                )
+
+
+def _refuse(here: str, module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise PatchError(
+            f"{here} is a TorchScript module, whose operations cannot be intercepted; "
+            "patch the eager model it was made from"
+        )
+    if type(module).__name__ == "OptimizedModule" or module._compiled_call_impl is not None:
+        raise PatchError(
+            f"{here} is compiled by torch.compile; patch the model before compiling it, or the "
+            "original, model._orig_mod"
+        )
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        raise PatchError(f"{here} is a {type(module).__name__}; patch its .module instead")
+    config = module.__dict__.get("config")
+    kernel = "" if config is None else str(getattr(config, "_attn_implementation", ""))
+    if kernel and (kernel.startswith(_OPAQUE_KERNELS) or "/" in kernel):
+        raise PatchError(
+            f"{here} attends by {kernel!r}, a compiled kernel whose softmax cannot be "
+            "intercepted; model.set_attn_implementation('sdpa') computes the same"
+        )
 
 
 def _wanted(modules: Modules, patch: Patch) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
     """What to scope: every module, or for a lean patch those that something depends on."""
     for path, module in modules:
+        own = module.__dict__
         if patch.lean and path and not patch.watches(path, module):
-            needed = (id(module), "forward") in _attributes  # an outer patch must not apply
+            # an outer patch must not apply
+            needed = bool(_attributes) and (id(module), "forward") in _attributes
         else:
-            needed = type(module).forward is not nn.Module.forward or "forward" in module.__dict__
+            needed = type(module).forward is not nn.Module.forward or "forward" in own
         if needed:
             yield path, module, "forward", Scoped
-        if "_gradient_checkpointing_func" in module.__dict__:
+        if "_gradient_checkpointing_func" in own:
             yield path, module, "_gradient_checkpointing_func", ScopedCheckpoint
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..numerics import inner, quotient, ratio, upcast
-from .base import Book, Rule, RuleFunction
+from .base import Book, Rule, RuleFunction, may_be_hasty, may_overwrite
 
 Unary = Callable[[Tensor], Tensor]
 
@@ -223,7 +223,7 @@ class _Identity(RuleFunction):
     ) -> Tensor:
         out = function(x)
         if slope is not None:
-            saved = quotient(out, x, slope)
+            saved = quotient(out, x, None if may_be_hasty() else slope)
         else:
             saved = factor(x) if early else x
         ctx.save_for_backward(saved)
@@ -233,8 +233,10 @@ class _Identity(RuleFunction):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:
         (saved,) = ctx.saved_tensors
-        fresh = ctx.factor is not None and not torch.is_grad_enabled()
-        factor = saved if ctx.factor is None else ctx.factor(saved)
+        if ctx.factor is None:
+            factor, fresh = saved, may_overwrite()
+        else:
+            factor, fresh = ctx.factor(saved), not torch.is_grad_enabled()
         return (factor.mul_(g) if fresh else g * factor), None, None, None, None
 
 

@@ -6,7 +6,9 @@ backward so that ``activation * grad`` is the relevance of that activation, at e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -98,6 +100,43 @@ class RuleFunction(torch.autograd.Function):
 
         @classmethod
         def apply(cls, *args: Any) -> Tensor: ...
+
+
+class _Licence(threading.local):
+    hasty = last = False
+
+
+_licence = _Licence()
+
+
+@contextmanager
+def hasty_forward(on: bool = True) -> Iterator[None]:
+    """0 / 0 may stay NaN: the caller sees it in the relevance, and runs again with care."""
+    before, _licence.hasty = _licence.hasty, on
+    try:
+        yield
+    finally:
+        _licence.hasty = before
+
+
+@contextmanager
+def last_backward() -> Iterator[None]:
+    """The graph is used once more and never again: rules may write into what they saved for it."""
+    before, _licence.last = _licence.last, True
+    try:
+        yield
+    finally:
+        _licence.last = before
+
+
+def may_be_hasty() -> bool:
+    """Whether a rule's forward may leave NaN where 0 is divided by 0."""
+    return _licence.hasty
+
+
+def may_overwrite() -> bool:
+    """Whether a rule's backward may write into what its forward saved."""
+    return _licence.last and not torch.is_grad_enabled()
 
 
 class _Scale:

@@ -16,11 +16,11 @@ from lxt_like.intercept.graph import (
     LINEAR,
     ONE_OPERAND,
     claim,
+    edges_of,
     find_unruled,
     locate,
     note,
     short_name,
-    walk,
 )
 from tests.support import inline, random
 
@@ -135,7 +135,7 @@ def test_nodes_of_the_table_pass_on_what_they_get(name: str) -> None:
     f = NODES[name]
     out = f(x, y)
     assert name in LINEAR | ONE_OPERAND
-    assert name in {short_name(node) for node in walk([out])}
+    assert name in {short_name(node) for node in edges_of([out])}
     torch.testing.assert_close(f(2 * x, 2 * y), 2 * out, rtol=1e-6, atol=1e-6)
     g = random(*out.shape, seed=9)
     grads = torch.autograd.grad(out, (x, y), g, allow_unused=True)
@@ -205,7 +205,7 @@ def test_every_node_is_visited_once() -> None:
     y = x
     for _ in range(60):  # 2 ** 60 paths
         y = y + y
-    assert len(walk([y])) == 61
+    assert len(edges_of([y])) == 61
     assert unruled(y) == set()
 
 
