@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -35,6 +36,17 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "addcmul of a signal and weights": lambda x: (
         x + torch.addcmul(torch.ones(8), torch.full((8,), 0.5), tensor2=x)
     ),
+    "lerp by a number": lambda x: torch.lerp(x, x * 0.5 + 1, 0.3),
+    "lerp by a gate": lambda x: torch.lerp(x, 2 * x.roll(1, -1), torch.sigmoid(x)),
+    "lerp by weights": lambda x: torch.lerp(x, x.new_ones(8), weight=torch.linspace(0, 1, 8).to(x)),
+    "lerp between constants": lambda x: torch.lerp(x.new_ones(8), x.new_full((8,), 3.0), x),
+    "lerp in place": lambda x: (x * 1.0).lerp_(x.roll(1, -1), 0.7),
+    "cosine similarity": lambda x: F.cosine_similarity(
+        x[:, None], x.view(-1, 4, 2).mT[:, :, :, None].repeat(1, 1, 1, 2).flatten(2), dim=-1
+    ).repeat(1, 4),
+    "cosine similarity with a constant": lambda x: (
+        F.cosine_similarity(x, torch.linspace(-1, 2, 8), dim=-1, eps=1e-6)[:, None] * torch.ones(8)
+    ),
     "clamp by a one-element tensor": lambda x: x.clamp(torch.tensor(-0.3), torch.tensor([0.4])),
     "a bounded norm's scale": lambda x: x * (1 / x.norm(dim=-1, keepdim=True)).clamp(max=1.0),
 }
@@ -54,7 +66,9 @@ class Net(nn.Module):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_account_closes(name: str, composite: str) -> None:
     x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = lxt.attribute(Net(FUNCTIONS[name]).double(), x, 1, composite, ledger=True)
+    model = Net(FUNCTIONS[name]).double()
+    found = lxt.attribute(model, x, 1, composite, ledger=True)
+    assert torch.equal(found.output, model(x))
     book = found.ledger
     assert book is not None
     assert float(book.gap.abs().max()) < 1e-10

@@ -13,7 +13,7 @@ from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
-from .common import is_active
+from .common import argument, is_active
 from .structural import keep_twin
 
 
@@ -158,6 +158,38 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     return out
 
 
+@handles("product", "lerp")
+def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x + w (y - x): w says how much of each there is, a gate, so it is held constant."""
+    x, y, w = (*args, *(kwargs.pop(n) for n in ("end", "weight") if n in kwargs))
+    signals = [is_active(t) and not is_weight(t) for t in (x, y, w)]
+    out: Tensor
+    if not any(signals[:2]):  # the signal mixes two constants
+        if session.measure is not None and signals[2]:
+            session.measure.add_constant(x)
+    elif signals[2] and not isinstance(session.rule("product", func), Gradient):
+        w = w.detach()
+    out = func(x, y, w, **kwargs)
+    session.claim(out, func, (x, y, w))
+    return out
+
+
+@handles("product", "cosine_similarity")
+def _cosine(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x y / (|x| |y|) by its parts: norms are constant, the product meets its rule."""
+    x, y = (*args, *(kwargs.pop(n) for n in ("x1", "x2") if n in kwargs))[:2]
+    dim = argument(args, kwargs, 2, "dim", 1)
+    eps = argument(args, kwargs, 3, "eps", 1e-8)
+    run = session.run
+    x, y = (run(torch.div, t, _length(t, dim, eps)) for t in torch.broadcast_tensors(x, y))
+    return run(torch.Tensor.sum, run(torch.mul, x, y), dim)
+
+
+def _length(t: Tensor, dim: int, eps: float) -> Tensor:
+    return torch.linalg.vector_norm(t.detach(), dim=dim, keepdim=True).clamp_min(eps)
+
+
+in_place("lerp", "lerp_")
 in_place("mul", "mul_", "multiply_", "__imul__")
 in_place("div", "div_", "divide_", "true_divide_", "__itruediv__", "__idiv__")
 in_place("pow", "pow_", "__ipow__")
