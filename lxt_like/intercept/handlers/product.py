@@ -162,13 +162,14 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
 def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + w (y - x): w says how much of each there is, a gate, so it is held constant."""
     x, y, w = (*args, *(kwargs.pop(n) for n in ("end", "weight") if n in kwargs))
-    signals = [is_active(t) and not is_weight(t) for t in (x, y, w)]
-    out: Tensor
-    if not any(signals[:2]):  # the signal mixes two constants
-        if session.measure is not None and signals[2]:
-            session.measure.add_constant(x)
-    elif signals[2] and not isinstance(session.rule("product", func), Gradient):
+    one, other, mixing = (is_active(t) and not is_weight(t) for t in (x, y, w))
+    if mixing and (one or other) and not isinstance(session.rule("product", func), Gradient):
         w = w.detach()
+    if session.measure is not None and not (one and other):
+        if one or other:
+            session.measure.add_constant(w * y if one else x - w * x)
+        elif mixing:  # the signal mixes two constants
+            session.measure.add_constant(x)
     out = func(x, y, w, **kwargs)
     session.claim(out, func, (x, y, w))
     return out
@@ -182,11 +183,13 @@ def _cosine(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     eps = argument(args, kwargs, 3, "eps", 1e-8)
     run = session.run
     x, y = (run(torch.div, t, _length(t, dim, eps)) for t in torch.broadcast_tensors(x, y))
-    return run(torch.Tensor.sum, run(torch.mul, x, y), dim)
+    out: Tensor = run(torch.Tensor.sum, run(torch.mul, x, y), dim)
+    return out
 
 
 def _length(t: Tensor, dim: int, eps: float) -> Tensor:
-    return torch.linalg.vector_norm(t.detach(), dim=dim, keepdim=True).clamp_min(eps)
+    length: Tensor = torch.linalg.vector_norm(t.detach(), dim=dim, keepdim=True)
+    return length.clamp_min(eps)
 
 
 in_place("lerp", "lerp_")
