@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, linear
 from torch.overrides import TorchFunctionMode
 
 from .causes import out_of_place, overwrites
@@ -54,6 +54,8 @@ class Interceptor(TorchFunctionMode):
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
+        if func is linear and not kwargs and session.leaves_alone(args[0], args[1]):
+            return func(*args)
         if kwargs:
             args, kwargs = positional(func, args, kwargs)
         else:

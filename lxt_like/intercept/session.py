@@ -14,6 +14,7 @@ from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
+from ..rules.linear import LinearRule
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, claim, find_unruled, note
@@ -86,9 +87,27 @@ class Session:
         self.ratio = any(isinstance(r, Ratio) for r in rules)
         self.rectifying = any(isinstance(r, Rectifier) for r in rules)
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
+        self._linear = self._has_plain_linear()
         self.merging = False  # whether a BatchNorm followed a linear operation
         self._seen: set[str] = set()
         self._fast: dict[str, Rule] = {}  # when nobody listens and the kind alone decides
+
+    def _has_plain_linear(self) -> bool:
+        """Whether every linear operation keeps its plain gradient."""
+        if self.counting or not self.resolver.by_kind:
+            return False
+        found = self.resolver.rule("linear", "")
+        return isinstance(found, Gradient) or (isinstance(found, LinearRule) and found.is_gradient)
+
+    def leaves_alone(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
+        return (
+            self._linear
+            and self.measure is None
+            and self.steps is None
+            and not (self.trainable or weight.requires_grad)
+            and (x.is_contiguous() or not self.froze)
+        )
 
     @contextmanager
     def resumed(self, counts: list[int] | None) -> Iterator[None]:

@@ -57,7 +57,7 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
     "cummax": (Unknown(lambda x: x.cummax(-1).values), "CummaxBackward"),
     "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
     "var": (Unknown(lambda x: x.var(-1, keepdim=True).expand(-1, 6)), "VarBackward"),
-    "lerp": (Unknown(lambda x: torch.lerp(x, x * 2, x)), "LerpBackward"),
+    "addcdiv": (Unknown(lambda x: torch.addcdiv(x, x, x + 3)), "AddcdivBackward"),
     "prod": (Unknown(lambda x: x.prod(-1, keepdim=True).expand(-1, 6)), "ProdBackward"),
     "pow of a power": (Unknown(lambda x: 2.0**x), "PowBackward"),
     "clamp by a tensor": (
