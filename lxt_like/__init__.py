@@ -24,7 +24,7 @@ from .explain import (
     save,
 )
 from .methods import conditional, integrated_gradients, occlusion, smooth_grad, trace
-from .patch import Patch, patch
+from .patch import Patch, patch, restore
 from .targets import Contrast, Logit, LogOdds, LogProb
 
 __version__ = "0.1.0"
@@ -60,6 +60,7 @@ __all__ = [
     "occlusion",
     "patch",
     "plan",
+    "restore",
     "rules",
     "save",
     "smooth_grad",

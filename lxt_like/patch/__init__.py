@@ -1,5 +1,5 @@
 """Patching: swap and restore."""
 
-from .patch import Patch, patch
+from .patch import Patch, patch, restore
 
-__all__ = ["Patch", "patch"]
+__all__ = ["Patch", "patch", "restore"]

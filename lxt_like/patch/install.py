@@ -154,6 +154,12 @@ def busy(modules: Modules, patch: Patch) -> Patch | None:
     return None
 
 
+def patches_of(modules: Modules) -> list[Patch]:
+    """The patches that hold one of ``modules``, the last first."""
+    ids = {id(module) for _, module in modules}
+    return [patch for patch, held in reversed(_holding.items()) if ids & held]
+
+
 def install(modules: Modules, patch: Patch, freeze: bool) -> None:
     """Put ``patch`` on every module; all or nothing.  The caller holds LOCK."""
     _holding[patch] = frozenset(id(module) for _, module in modules)

@@ -15,7 +15,16 @@ from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, interceptor
 from .inputs import module_of
-from .install import LOCK, Scoped, busy, install, parameters_of, refuse_unpatchable, uninstall
+from .install import (
+    LOCK,
+    Scoped,
+    busy,
+    install,
+    parameters_of,
+    patches_of,
+    refuse_unpatchable,
+    uninstall,
+)
 
 
 class Watcher(Protocol):
@@ -354,3 +363,24 @@ def patch(
             "hold it; use lxt.attribute, or a composite without z-box, w^2 and flat"
         )
     return Patch(module_of(model), made, strict).install(freeze, timeout)
+
+
+def restore(model: Any) -> int:
+    """Take every patch off ``model``, also those whose handle was lost; how many there were.
+
+    Args:
+        model: a ``torch.nn.Module`` or a transformers pipeline; patches of its parts, and of a
+            model that it is part of, go too.
+
+    Raises:
+        PatchError: another thread has patched it: only that thread may take its patch off.
+    """
+    with LOCK:
+        found = patches_of(list(module_of(model).named_modules()))
+    if any(p.owner != threading.get_ident() for p in found):
+        raise PatchError(
+            "this model is patched by another thread, which may be using it; restore it there"
+        )
+    for p in found:
+        p.restore()
+    return len(found)

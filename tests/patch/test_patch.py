@@ -361,3 +361,38 @@ def test_another_thread_waits_or_is_told() -> None:
     assert torch.equal(inferred, model(**BATCH).logits)
     (after,) = run_in_threads(lambda: lxt.attribute(model, BATCH, 0).relevance)
     assert torch.equal(after, lxt.attribute(model, BATCH, 0).relevance)
+
+
+def test_a_lost_handle() -> None:
+    model, other = build("bert"), build("gpt2")
+    was = snapshot(model)
+    lxt.patch(model)
+    kept = lxt.patch(model.bert.encoder, "cp_lrp")
+    elsewhere = lxt.patch(other)
+    assert lxt.restore(model) == 2
+    assert differences(was, model) == []
+    assert not kept.active and elsewhere.active
+    assert lxt.restore(model) == 0
+    kept.restore()  # does nothing
+    elsewhere.restore()
+
+
+def test_a_patch_of_another_thread_stays() -> None:
+    model = build("bert")
+    patched, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with lxt.patch(model):
+            patched.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert patched.wait(20)
+    try:
+        with pytest.raises(PatchError, match="patched by another thread"):
+            lxt.restore(model)
+    finally:
+        done.set()
+        thread.join()
+    assert lxt.restore(model) == 0
