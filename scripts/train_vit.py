@@ -14,7 +14,8 @@ A plain ViT (Dosovitskiy et al. 2021, arXiv:2010.11929): 6 layers of 160, patche
 random weights, with random crops and flips, mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019)
 on half the batches, Muon for the matrices inside the layers and AdamW for the rest under a
 one-cycle schedule, and an exponential moving average of the weights, which is what is saved.  After
-every epoch the whole state goes to ``OUT/state.pt``; a run that was interrupted goes on from there.
+every epoch the whole state goes to ``OUT/state.pt``; a run that was interrupted goes on from there,
+with another ``--epochs`` on the rest of that schedule.
 In bfloat16 an epoch takes about two and a half minutes on two CPU cores that have it in hardware.
 """
 
@@ -122,7 +123,7 @@ million parameters in float32. `from_pretrained` on this folder needs no network
 From random weights on the 50,000 training images, re-encoded as JPEG, so that accuracies are not
 comparable with published ones: random crops and flips, mixup or cutmix on half the batches, Muon
 and AdamW under a one-cycle schedule, and the exponential moving average of the weights, which is
-what is saved.{taught}
+what is saved.{taught}{begun}
 
 ## Limits
 
@@ -144,8 +145,11 @@ made used to their JPEG coding first; none of its weights is distributed here.""
 
 def learn(
     model: ViTForImageClassification, teacher: Teacher | None, data: Data, options: Options
-) -> ViTForImageClassification:
-    """Train ``model``, going on from the state in ``OUT/state.pt``; the average of its weights."""
+) -> tuple[ViTForImageClassification, int]:
+    """Train ``model``, going on from the state in ``OUT/state.pt``.
+
+    Returns the average of its weights, and for how many epochs the run was begun.
+    """
     average = copy.deepcopy(model).requires_grad_(False)
     optimizers = optimizers_for(model, options.rate)
     steps = len(data.pixels) // options.batch
@@ -160,12 +164,19 @@ def learn(
         for optimizer in optimizers
     ]
     parts: list[Any] = [model, average, *optimizers, *schedules]
-    state_file, first = options.out / "state.pt", 0
+    state_file, first, begun = options.out / "state.pt", 0, options.epochs
     if state_file.is_file():
         state = torch.load(state_file, weights_only=True, map_location=options.device)
+        # another --epochs than at first: the rest of the schedule is the new one's
+        fitted = [
+            {k: getattr(s, k) for k in ("total_steps", "_schedule_phases")} for s in schedules
+        ]
         for part, saved in zip(parts, state["parts"], strict=True):
             part.load_state_dict(saved)
+        for schedule, phases in zip(schedules, fitted, strict=True):
+            schedule.__dict__.update(phases)
         first = state["epoch"]
+        begun = state.get("begun", state["parts"][-1]["total_steps"] // steps)
     for epoch in range(first, options.epochs):
         torch.manual_seed(epoch)
         model.train()
@@ -192,7 +203,8 @@ def learn(
                 for mean, new in zip(average.parameters(), model.parameters(), strict=True):
                     mean.lerp_(new, 1 - keep)
             total += float(loss.detach())
-        state = {"parts": [part.state_dict() for part in parts], "epoch": epoch + 1}
+        saved = [part.state_dict() for part in parts]
+        state = {"parts": saved, "epoch": epoch + 1, "begun": begun}
         torch.save(state, state_file.with_suffix(".new"))
         os.replace(state_file.with_suffix(".new"), state_file)
         right = data.watched(classifier(average.cpu()))
@@ -202,10 +214,10 @@ def learn(
             f"{right} of 2,000 test images, {time.perf_counter() - start:.0f} s",
             flush=True,
         )
-    return average
+    return average, begun
 
 
-def save(model: ViTForImageClassification, data: Data, options: Options) -> float:
+def save(model: ViTForImageClassification, begun: int, data: Data, options: Options) -> float:
     """Model, processor and card; the accuracy of what was saved."""
     model.cpu().save_pretrained(options.out)
     ViTImageProcessor(
@@ -225,6 +237,7 @@ def save(model: ViTForImageClassification, data: Data, options: Options) -> floa
         epochs=options.epochs,
         teacher=f" --teacher {options.teacher.name}" if options.teacher else "",
         taught=TAUGHT if options.teacher else "",
+        begun="" if begun == options.epochs else f" The schedule was begun for {begun} epochs.",
     )
     (options.out / "README.md").write_text(card, encoding="utf-8")
     return right
@@ -268,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     teacher = None
     if options.teacher:
         teacher = load_teacher(options.teacher, options.out, data, options.batch, options.device)
-    right = save(learn(model, teacher, data, options), data, options)
+    right = save(*learn(model, teacher, data, options), data, options)
     print(f"test accuracy of the saved model: {right:.2%}")
     return 0
 

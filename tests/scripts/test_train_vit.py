@@ -78,6 +78,8 @@ def test_a_stopped_run_ends_where_a_whole_one_does(
     run(data, tmp_path / "stopped", 3)
     a, b = ((tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "stopped"))
     assert a == b
+    run(data, tmp_path / "stopped", 4)  # and on
+    assert "begun for 3 epochs" in (tmp_path / "stopped" / "README.md").read_text()
 
 
 def test_a_teacher(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
