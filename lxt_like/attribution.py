@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from .numerics import is_finite
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
-from .rules.base import hasty_forward, last_backward
+from .rules.base import last_backward
 from .targets import Resolved, Target, as_target, class_names
 
 
@@ -95,15 +94,8 @@ def attribute(
     except UnruledError:
         if not run.lean:
             raise
-        # once more, with every module saying when it runs, so that the message can name it
-        return _Run(model, inputs, composite, strict, layers, masks, None).attribute(target)
-    except NumericalError:
-        if not run.hasty:
-            raise
-        # 0 / 0 in front of an activation: rare, and seldom in one explanation of a model alone
-        _careful.add(run.model)
-        again = _Run(model, inputs, composite, strict, layers, masks, None, lean=True)
-        return again.attribute(target)
+    # once more, with every module saying when it runs, so that the message can name it
+    return _Run(model, inputs, composite, strict, layers, masks, None).attribute(target)
 
 
 def audit(
@@ -143,10 +135,6 @@ def plan(model: Any, composite: str | Composite = "attnlrp", inputs: Any = None)
     )
 
 
-_careful: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-"""Models that were seen to put exact zeros into an activation."""
-
-
 class _Run:
     """One explanation: the pieces that a forward and its backwards share."""
 
@@ -164,7 +152,6 @@ class _Run:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
         self.lean = lean and self.composite.by_kind
-        self.hasty = lean and self.model not in _careful
         with torch.inference_mode(False), torch.enable_grad():
             self.inputs = Inputs(self.model, inputs)
         self.strict = strict
@@ -235,10 +222,9 @@ class _Run:
         return patch.install(timeout=600.0)
 
     def _call(self) -> Any:
-        with hasty_forward(self.hasty):
+        output = self.model(*self.inputs.args, **self.inputs.kwargs)
+        if self.inputs.seek():
             output = self.model(*self.inputs.args, **self.inputs.kwargs)
-            if self.inputs.seek():
-                output = self.model(*self.inputs.args, **self.inputs.kwargs)
         self.inputs.check_found()
         if self.measure is not None:  # nobody takes the last value in, so nobody has seen it
             self.measure.seen([*output.values()] if isinstance(output, Mapping) else output)

@@ -42,9 +42,9 @@ def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:
     return _limited(y / x if keep else y.div_(x), limit)
 
 
-def quotient(y: Tensor, x: Tensor, limit: float | None) -> Tensor:
-    """The same in the tensors' own dtype; leaves ``y`` as it is.  ``limit`` None: NaN stays."""
-    return y / x if limit is None else _limited(y / x, limit)
+def quotient(y: Tensor, x: Tensor, limit: float) -> Tensor:
+    """The same in the tensors' own dtype; leaves ``y`` as it is."""
+    return _limited(y / x, limit)
 
 
 def _limited(out: Tensor, limit: float) -> Tensor:

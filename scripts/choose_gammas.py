@@ -40,6 +40,8 @@ def main() -> int:
     total: dict[str, float] = {}
     for row in report.table:
         name, operator = str(row["method"]), str(row["operator"])
+        if row["mean"] is None:
+            raise SystemExit(f"error: {name} has no figures under {operator}: too few images")
         total[name] = total.get(name, 0.0) + float(row["mean"])
         shown = f"{row['mean']:.2f} ({row['low']:.2f} ... {row['high']:.2f})"
         rows.setdefault(name, {})[operator] = shown

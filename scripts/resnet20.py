@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -72,16 +73,17 @@ def tune(teacher: Teacher, data: Data, batch: int, device: str, epochs: int) -> 
 
 
 def load_teacher(file: Path, out: Path, data: Data, batch: int, device: str) -> Teacher:
-    """The teacher, used to these images: kept in ``OUT/teacher.pt`` for a run that goes on."""
+    """The teacher, used to these images: kept in the folder ``out`` for a run that goes on."""
     state = torch.load(file, weights_only=True, map_location="cpu")["state_dict"]
     teacher = Teacher()
     teacher.load_state_dict({name.removeprefix("module."): t for name, t in state.items()})
     teacher.to(device).eval().requires_grad_(False)
-    kept = out / "teacher.pt"
+    kept = out / f"{file.stem}-tuned.pt"
     if kept.is_file():
         teacher.load_state_dict(torch.load(kept, weights_only=True, map_location=device))
     else:
         tune(teacher, data, batch, device, epochs=6)
-        torch.save(teacher.state_dict(), kept)
+        torch.save(teacher.state_dict(), kept.with_suffix(".new"))
+        os.replace(kept.with_suffix(".new"), kept)
     print(f"teacher: {data.watched(teacher.cpu())} of 2,000 test images", flush=True)
     return teacher.to(device)

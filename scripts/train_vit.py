@@ -118,12 +118,11 @@ million parameters in float32. `from_pretrained` on this folder needs no network
 
 ## How it was made
 
-    python scripts/train_vit.py --data DIR{teacher} --epochs {epochs}
+    {command}
 
-From random weights on the 50,000 training images, re-encoded as JPEG, so that accuracies are not
-comparable with published ones: random crops and flips, mixup or cutmix on half the batches, Muon
-and AdamW under a one-cycle schedule, and the exponential moving average of the weights, which is
-what is saved.{taught}{begun}
+From random weights on {learnt:,} training images{coded}: random crops
+and flips, mixup or cutmix on half the batches, Muon and AdamW under a one-cycle schedule, and the
+exponential moving average of the weights, which is what is saved.{taught}{begun}
 
 ## Limits
 
@@ -137,6 +136,9 @@ Trained by this project and distributed under its licence. CIFAR-10 (Krizhevsky 
 Multiple Layers of Features from Tiny Images*) is research data; none of its images is distributed
 here.
 """
+
+CODED = """, re-encoded as JPEG, so that
+accuracies are not comparable with published ones"""
 
 TAUGHT = """ Its targets are mostly the probabilities of a ResNet-20
 (pytorch_resnet_cifar10 by Yerlan Idelbayev, BSD licence), which was trained on the same images and
@@ -176,6 +178,8 @@ def learn(
         for schedule, phases in zip(schedules, fitted, strict=True):
             schedule.__dict__.update(phases)
         first = state["epoch"]
+        if first > options.epochs:
+            raise SystemExit(f"error: {state_file} has {first} epochs behind it already")
         begun = state.get("begun", state["parts"][-1]["total_steps"] // steps)
     for epoch in range(first, options.epochs):
         torch.manual_seed(epoch)
@@ -234,13 +238,27 @@ def save(model: ViTForImageClassification, begun: int, data: Data, options: Opti
         millions=sum(p.numel() for p in saved.parameters()) / 1e6,
         right=right,
         images=len(data.test_labels),
-        epochs=options.epochs,
-        teacher=f" --teacher {options.teacher.name}" if options.teacher else "",
+        command=command_of(options),
+        learnt=len(data.pixels),
+        coded="" if options.hub else CODED,
         taught=TAUGHT if options.teacher else "",
         begun="" if begun == options.epochs else f" The schedule was begun for {begun} epochs.",
     )
     (options.out / "README.md").write_text(card, encoding="utf-8")
     return right
+
+
+def command_of(options: Options) -> str:
+    """The command line again, folders without their names."""
+    parts = ["python scripts/train_vit.py", f"--hub {options.hub}" if options.hub else "--data DIR"]
+    parts += [f"--teacher {options.teacher.name}"] if options.teacher else []
+    for name in ("batch", "width", "layers", "rate"):
+        value = getattr(options, name)
+        parts += [f"--{name} {value}"] if value != DEFAULTS[name] else []
+    return " ".join([*parts, f"--epochs {options.epochs}"])
+
+
+DEFAULTS: dict[str, int | float] = {"batch": 128, "width": 160, "layers": 6, "rate": 2e-3}
 
 
 class Options(argparse.Namespace):
@@ -266,10 +284,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, help="resnet20-*.th, to learn from it")
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--width", type=int, default=160)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    for name, value in DEFAULTS.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv, namespace=Options())
     if (options.data is None) == (options.hub is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -276,21 +277,47 @@ def test_audit() -> None:
 
 
 def test_exact_zeros_before_an_activation() -> None:
-    """0 / 0 is the slope at 0: found in a first explanation, reckoned with in the next."""
-    net = inline(lambda m, x: m.b(F.gelu(m.a(x)))).float()
+    """0 / 0 is the slope at 0, at hidden layers too."""
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.GELU(), nn.Linear(6, 3))
+    draw(net)
+    x = random(3, 4).float()
+    exact = lxt.attribute(copy.deepcopy(net).double(), x.double(), 0, layers=["1"])
+    got = lxt.attribute(net, x, 0, layers=["1"])
+    assert bool((net[:2](x) == 0).any())
+    assert relative_error(got.relevance, exact.relevance) < 1e-5
+    assert relative_error(got.layers["1"], exact.layers["1"]) < 1e-5
     with torch.no_grad():
-        net.a.weight[1:3] = 0
-        net.a.bias[1:3] = 0
-    x = random(3, 6).float()
-    exact = lxt.attribute(net.double(), x.double(), 0, ledger=True)
-    net.float()
-    for _ in range(2):
-        got = lxt.attribute(net, x, 0)
-        assert relative_error(got.relevance, exact.relevance) < 1e-5
-        assert bool(torch.isfinite(got.gradient).all())
-    net.a.weight.data[3, 0] = torch.nan
-    with pytest.raises(NumericalError, match=r"a\.weight holds NaN"):
+        net[0].weight[3, 0] = torch.nan
+    with pytest.raises(NumericalError, match=r"0\.weight holds NaN"):
         lxt.attribute(net, x, 0)
+
+
+def test_a_bias_computed_from_the_input() -> None:
+    def body(m: nn.Module, x: Tensor) -> Tensor:
+        return m.b(F.linear(x, m.a.weight, m.a(x)[0]))
+
+    plain_linear = lxt.Assign(lxt.rules.Gradient(), kind="linear")
+    composite = lxt.composites.AttnLRP() + lxt.Composite([plain_linear])
+    net, x = inline(body), random(2, 6)
+    for p in net.parameters():
+        p.requires_grad_(False)
+    leaf = x.clone().requires_grad_()
+    net(leaf)[:, 0].sum().backward()
+    assert relative_error(lxt.attribute(net, x, 0, composite).relevance, x * leaf.grad) < 1e-12
+
+
+def test_a_norm_under_autocast() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.LayerNorm(512), nn.Linear(512, 3))
+    x = torch.randn(4, 512) * 3 + 1
+    want = lxt.attribute(net, x, 0).relevance
+    with torch.autocast("cpu", torch.bfloat16):
+        got = lxt.attribute(net, x, 0).relevance
+    assert float((got.sum(-1) - want.sum(-1)).abs().max()) < 0.002 * float(want.abs().sum(-1).max())
+    net[1].bfloat16()
+    net[0].float()
+    mixed = nn.Sequential(net[0], nn.Identity())
+    assert torch.isfinite(lxt.attribute(mixed, x, 0).relevance).all()
 
 
 def test_a_model_that_differentiates_itself_in_its_forward() -> None:

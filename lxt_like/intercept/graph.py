@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -205,24 +206,34 @@ def _towards_input(edges: dict[Node, list[Node | None]], given: set[Node]) -> se
     return kept
 
 
-_NEEDS: dict[type, int] = {}
+class _Verdict(Enum):
+    """What a node's class says of it."""
+
+    RIGHT = "whatever its operands"
+    ONE = "while at most one operand is live"
+    OPEN = "to be looked at"
 
 
-def _needs(node: Node) -> int:
-    """0: any node of this class is right; 1: with at most one live operand; 2: to be looked at."""
+_VERDICTS: dict[type, _Verdict] = {}
+
+
+def _verdict(node: Node) -> _Verdict:
     cls = type(node)
-    known = _NEEDS.get(cls)
+    known = _VERDICTS.get(cls)
     if known is None:
-        if hasattr(node, "_forward_cls"):  # written in Python: it has the name its author liked
-            known = 0 if _is_ruled(node) else 2
-        # what torch gives no class of its own shares one with others
-        elif str(node.name()).rsplit("::", 1)[-1] != cls.__name__:
-            known = 2
-        else:
-            name = short_name(node)
-            known = 0 if name in LINEAR else 1 if name in ONE_OPERAND else 2
-        _NEEDS[cls] = known
+        known = _VERDICTS[cls] = _judged(node)
     return known
+
+
+def _judged(node: Node) -> _Verdict:
+    if hasattr(node, "_forward_cls"):  # written in Python: it has the name that its author liked
+        return _Verdict.RIGHT if _is_ruled(node) else _Verdict.OPEN
+    if str(node.name()).rsplit("::", 1)[-1] != type(node).__name__:
+        return _Verdict.OPEN  # what torch gives no class of its own shares one with others
+    name = short_name(node)
+    if name in LINEAR:
+        return _Verdict.RIGHT
+    return _Verdict.ONE if name in ONE_OPERAND else _Verdict.OPEN
 
 
 def _is_known(node: Node, live: list[bool]) -> bool:
@@ -246,9 +257,11 @@ def find_unruled(
     edges = edges_of(outputs)
     open_ = []
     for node, before in edges.items():
-        needs = _needs(node)
+        verdict = _verdict(node)
+        if verdict is _Verdict.RIGHT:
+            continue
         # most need no look at where their operands come from
-        if needs == 0 or (needs == 1 and len(before) - before.count(None) <= 1):
+        if verdict is _Verdict.ONE and len(before) - before.count(None) <= 1:
             continue
         if not _is_known(node, [n is not None for n in before]):
             open_.append(node)

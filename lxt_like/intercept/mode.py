@@ -54,7 +54,7 @@ class Interceptor(TorchFunctionMode):
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
-        if func is linear and not kwargs and session.leaves_alone(args[0], args[1]):
+        if func is linear and not kwargs and session.leaves_alone(*args):
             return func(*args)
         if kwargs:
             args, kwargs = positional(func, args, kwargs)
@@ -114,9 +114,11 @@ def _hidden(
 
 
 def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
-    """An in-place product of two active tensors, or function of one."""
+    """An in-place product of two active tensors, or function (or mixture) of one."""
     active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
-    return active > 1 or (active == 1 and ENTRIES[plain].kind in ("activation", "power"))
+    entry = ENTRIES[plain]
+    alone = entry.kind in ("activation", "power") or entry.name == "lerp"
+    return active > 1 or (active == 1 and alone)
 
 
 def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -115,6 +115,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "addmm": ("input", "mat1", "mat2"),
     "addmv": ("input", "mat", "vec"),
     "addcmul": ("input", "tensor1", "tensor2"),
+    "lerp": ("input", "end", "weight"),
     "where": ("condition", "input", "other"),
     "masked_fill": ("input", "mask", "value"),
 }

@@ -99,13 +99,14 @@ class Session:
         found = self.resolver.rule("linear", "")
         return isinstance(found, Gradient) or (isinstance(found, LinearRule) and found.is_gradient)
 
-    def leaves_alone(self, x: Tensor, weight: Tensor) -> bool:
+    def leaves_alone(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
         return (
             self._linear
             and self.measure is None
             and self.steps is None
             and not (self.trainable or weight.requires_grad)
+            and (bias is None or not bias.requires_grad)
             and (x.is_contiguous() or not self.froze)
         )
 

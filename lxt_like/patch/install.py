@@ -80,9 +80,7 @@ _OPAQUE_KERNELS = ("flex_attention", "flash_attention", "paged|")
 Modules = Sequence[tuple[str, nn.Module]]
 
 
-_FOREIGN = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
-
-
+_WRAPPERS = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
 _foreign: dict[type[nn.Module], bool] = {}
 
 
@@ -90,7 +88,7 @@ def _is_foreign(cls: type[nn.Module]) -> bool:
     """Whether modules of this class never run their forward in Python, or run another's."""
     known = _foreign.get(cls)
     if known is None:
-        known = _foreign[cls] = issubclass(cls, _FOREIGN) or cls.__name__ == "OptimizedModule"
+        known = _foreign[cls] = issubclass(cls, _WRAPPERS) or cls.__name__ == "OptimizedModule"
     return known
 
 
@@ -110,6 +108,7 @@ def refuse_unpatchable(modules: Modules) -> None:
 
 
 def _refuse(here: str, module: nn.Module) -> None:
+    """Raise for a module that looks foreign, with the reason, if it is."""
     if isinstance(module, torch.jit.ScriptModule):
         raise PatchError(
             f"{here} is a TorchScript module, whose operations cannot be intercepted; "

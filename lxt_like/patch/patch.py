@@ -95,7 +95,7 @@ class Patch:
             if not LOCK.wait_for(lambda: busy(modules, self) is None, timeout):
                 raise PatchError(
                     "this model is patched by another thread and was not restored within "
-                    f"{timeout:g} s; restore it there first"
+                    f"{timeout:g} s; restore it there first (lxt.restore, if that thread ended)"
                 )
             self._parameters = parameters_of(modules)
             self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
@@ -373,11 +373,12 @@ def restore(model: Any) -> int:
             model that it is part of, go too.
 
     Raises:
-        PatchError: another thread has patched it: only that thread may take its patch off.
+        PatchError: another thread, which still runs, has patched it: it alone may take that off.
     """
     with LOCK:
         found = patches_of(list(module_of(model).named_modules()))
-    if any(p.owner != threading.get_ident() for p in found):
+    others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
+    if any(p.owner in others for p in found):
         raise PatchError(
             "this model is patched by another thread, which may be using it; restore it there"
         )

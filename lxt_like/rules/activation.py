@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..numerics import inner, quotient, ratio, upcast
-from .base import Book, Rule, RuleFunction, may_be_hasty, may_overwrite
+from .base import Book, Rule, RuleFunction, may_overwrite
 
 Unary = Callable[[Tensor], Tensor]
 
@@ -223,7 +223,7 @@ class _Identity(RuleFunction):
     ) -> Tensor:
         out = function(x)
         if slope is not None:
-            saved = quotient(out, x, None if may_be_hasty() else slope)
+            saved = quotient(out, x, slope)
         else:
             saved = factor(x) if early else x
         ctx.save_for_backward(saved)

@@ -102,41 +102,28 @@ class RuleFunction(torch.autograd.Function):
         def apply(cls, *args: Any) -> Tensor: ...
 
 
-class _Licence(threading.local):
-    hasty = last = False
+class _Last(threading.local):
+    """Whether this thread runs the one backward that a graph was made for."""
+
+    on = False
 
 
-_licence = _Licence()
-
-
-@contextmanager
-def hasty_forward(on: bool = True) -> Iterator[None]:
-    """0 / 0 may stay NaN: the caller sees it in the relevance, and runs again with care."""
-    before, _licence.hasty = _licence.hasty, on
-    try:
-        yield
-    finally:
-        _licence.hasty = before
+_last = _Last()
 
 
 @contextmanager
 def last_backward() -> Iterator[None]:
     """The graph is used once more and never again: rules may write into what they saved for it."""
-    before, _licence.last = _licence.last, True
+    before, _last.on = _last.on, True
     try:
         yield
     finally:
-        _licence.last = before
-
-
-def may_be_hasty() -> bool:
-    """Whether a rule's forward may leave NaN where 0 is divided by 0."""
-    return _licence.hasty
+        _last.on = before
 
 
 def may_overwrite() -> bool:
     """Whether a rule's backward may write into what its forward saved."""
-    return _licence.last and not torch.is_grad_enabled()
+    return _last.on and not torch.is_grad_enabled()
 
 
 class _Scale:

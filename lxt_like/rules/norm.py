@@ -132,12 +132,12 @@ class _LayerNorm(RuleFunction):
         gw = gb = None
         if ctx.needs_input_grad[2] or ctx.needs_input_grad[3]:
             gw, gb = _param_grads(ctx, g, normed, list(range(g.dim() - len(ctx.dims))), (2, 3))
-        if weight is None or weight.dim() > 1 or torch.is_grad_enabled():
-            g = g if weight is None else g * weight
+        if weight is not None:
+            g = g * weight
+        if weight is None or torch.is_grad_enabled():
             gx = (g - g.mean(ctx.dims, keepdim=True)) * rstd
-        else:  # two passes over memory instead of four
-            mean = torch.matmul(g, weight).div_(-len(weight)).unsqueeze(-1)
-            gx = torch.addcmul(mean, g, weight).mul_(rstd)
+        else:  # g is ours: no further memory
+            gx = g.sub_(g.mean(ctx.dims, keepdim=True)).mul_(rstd)
         return gx.to(ctx.dtype), None, gw, gb, None
 
 

@@ -41,6 +41,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "lerp by weights": lambda x: torch.lerp(x, x.new_ones(8), weight=torch.linspace(0, 1, 8).to(x)),
     "lerp between constants": lambda x: torch.lerp(x.new_ones(8), x.new_full((8,), 3.0), x),
     "lerp in place": lambda x: (x * 1.0).lerp_(x.roll(1, -1), 0.7),
+    "lerp in place to a constant": lambda x: (x * 1.0).lerp_(x.new_ones(8), 0.3),
+    "lerp in place by a gate": lambda x: x.new_ones(3, 8).lerp_(weight=torch.sigmoid(x), end=x),
     "cosine similarity": lambda x: F.cosine_similarity(
         x[:, None], x.view(-1, 4, 2).mT[:, :, :, None].repeat(1, 1, 1, 2).flatten(2), dim=-1
     ).repeat(1, 4),
@@ -73,6 +75,16 @@ def test_the_account_closes(name: str, composite: str) -> None:
     assert book is not None
     assert float(book.gap.abs().max()) < 1e-10
     assert float(book.unruled.max()) < 1e-10
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if "lerp" in n or "cosine" in n])
+def test_the_gradient_composite_is_the_gradient(name: str) -> None:
+    model = Net(FUNCTIONS[name]).double()
+    x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    leaf = x.clone().requires_grad_()
+    model(leaf)[:, 1].sum().backward()
+    found = lxt.attribute(model, x, 1, "gradient").relevance
+    assert leaf.grad is not None and torch.allclose(found, x * leaf.grad, atol=1e-12)
 
 
 def test_a_linear_system_is_linear_in_its_right_side() -> None:

@@ -396,3 +396,7 @@ def test_a_patch_of_another_thread_stays() -> None:
         done.set()
         thread.join()
     assert lxt.restore(model) == 0
+    ended = threading.Thread(target=lambda: lxt.patch(model))
+    ended.start()
+    ended.join()
+    assert lxt.restore(model) == 1

@@ -54,6 +54,8 @@ def test_it_learns_is_saved_and_goes_on(data: Path, tmp_path: Path) -> None:
     card = (tmp_path / "a" / "README.md").read_text()
     assert "100.0% of 16 test images" in card and "ResNet" not in card
     weights = (tmp_path / "a" / "model.safetensors").read_bytes()
+    with pytest.raises(SystemExit, match="8 epochs behind it"):
+        run(data, tmp_path / "a", 2)
     run(data, tmp_path / "a", 8)  # nothing is left to do
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == weights
     config = (tmp_path / "a" / "config.json").read_text()
@@ -89,7 +91,8 @@ def test_a_teacher(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     torch.save({"state_dict": {f"module.{k}": t for k, t in empty.state_dict().items()}}, file)
     run(data, tmp_path / "out", 1, "--teacher", str(file))
     assert "teacher: " in capsys.readouterr().out
-    assert "ResNet-20" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "ResNet-20" in card and "--teacher resnet20.th" in card and "--width 32" in card
     logits, taught = torch.randn(4, 10), torch.randn(4, 10)
     soft = one_hot(torch.tensor([0, 1, 0, 1]), 10).float()
     p, q = (torch.softmax(t / 2, -1) for t in (taught, logits))

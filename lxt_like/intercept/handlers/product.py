@@ -161,7 +161,7 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
 @handles("product", "lerp")
 def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + w (y - x): w says how much of each there is, a gate, so it is held constant."""
-    x, y, w = (*args, *(kwargs.pop(n) for n in ("end", "weight") if n in kwargs))
+    x, y, w = args
     one, other, mixing = (is_active(t) and not is_weight(t) for t in (x, y, w))
     if mixing and (one or other) and not isinstance(session.rule("product", func), Gradient):
         w = w.detach()
@@ -181,15 +181,14 @@ def _cosine(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     x, y = (*args, *(kwargs.pop(n) for n in ("x1", "x2") if n in kwargs))[:2]
     dim = argument(args, kwargs, 2, "dim", 1)
     eps = argument(args, kwargs, 3, "eps", 1e-8)
-    run = session.run
-    x, y = (run(torch.div, t, _length(t, dim, eps)) for t in torch.broadcast_tensors(x, y))
+    run, norm = session.run, torch.linalg.vector_norm
+    x, y = torch.broadcast_tensors(x, y)
+    x, y = (
+        run(torch.div, t, run(torch.clamp_min, run(norm, t, dim=dim, keepdim=True), eps))
+        for t in (x, y)
+    )
     out: Tensor = run(torch.Tensor.sum, run(torch.mul, x, y), dim)
     return out
-
-
-def _length(t: Tensor, dim: int, eps: float) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(t.detach(), dim=dim, keepdim=True)
-    return length.clamp_min(eps)
 
 
 in_place("lerp", "lerp_")
