@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,8 +110,8 @@ datasets: [cifar10]
 # A small vision transformer for CIFAR-10
 
 `ViTForImageClassification`, ten classes (airplane, automobile, bird, cat, deer, dog, frog, horse,
-ship, truck). 32 x 32 pixels, patches of 4 x 4, {layers} layers of width {width}: {millions:.1f}
-million parameters in float32. `from_pretrained` on this folder needs no network.
+ship, truck). 32 x 32 pixels, patches of 4 x 4, {layers} layers of width {width}: {size} million
+parameters in float32. `from_pretrained` on this folder needs no network.
 
 ## Accuracy
 
@@ -120,9 +121,7 @@ million parameters in float32. `from_pretrained` on this folder needs no network
 
     {command}
 
-From random weights on {learnt:,} training images{coded}: random crops
-and flips, mixup or cutmix on half the batches, Muon and AdamW under a one-cycle schedule, and the
-exponential moving average of the weights, which is what is saved.{taught}{begun}
+{made}
 
 ## Limits
 
@@ -137,12 +136,17 @@ Multiple Layers of Features from Tiny Images*) is research data; none of its ima
 here.
 """
 
-CODED = """, re-encoded as JPEG, so that
-accuracies are not comparable with published ones"""
-
-TAUGHT = """ Its targets are mostly the probabilities of a ResNet-20
-(pytorch_resnet_cifar10 by Yerlan Idelbayev, BSD licence), which was trained on the same images and
-made used to their JPEG coding first; none of its weights is distributed here."""
+MADE = (
+    "From random weights on {learnt:,} training images{coded}: random crops and flips, mixup or "
+    "cutmix on half the batches, Muon and AdamW under a one-cycle schedule, and the exponential "
+    "moving average of the weights, which is what is saved.{taught}{begun}"
+)
+CODED = ", re-encoded as JPEG, so that accuracies are not comparable with published ones"
+TAUGHT = (
+    " Its targets are mostly the probabilities of a ResNet-20 (pytorch_resnet_cifar10 by Yerlan "
+    "Idelbayev, BSD licence), which was trained on the same images and made used to their coding "
+    "first; none of its weights is distributed here."
+)
 
 
 def learn(
@@ -232,17 +236,20 @@ def save(model: ViTForImageClassification, begun: int, data: Data, options: Opti
     ).save_pretrained(options.out)
     saved = ViTForImageClassification.from_pretrained(options.out)
     right = accuracy(classifier(saved), data.test_pixels, data.test_labels)
-    card = CARD.format(
-        layers=saved.config.num_hidden_layers,
-        width=saved.config.hidden_size,
-        millions=sum(p.numel() for p in saved.parameters()) / 1e6,
-        right=right,
-        images=len(data.test_labels),
-        command=command_of(options),
+    made = MADE.format(
         learnt=len(data.pixels),
         coded="" if options.hub else CODED,
         taught=TAUGHT if options.teacher else "",
         begun="" if begun == options.epochs else f" The schedule was begun for {begun} epochs.",
+    )
+    card = CARD.format(
+        layers=saved.config.num_hidden_layers,
+        width=saved.config.hidden_size,
+        size=f"{sum(p.numel() for p in saved.parameters()) / 1e6:.1f}",
+        right=right,
+        images=len(data.test_labels),
+        command=command_of(options),
+        made=textwrap.fill(made, 100),
     )
     (options.out / "README.md").write_text(card, encoding="utf-8")
     return right
