@@ -10,8 +10,8 @@ from tests.pretrained import models
 
 
 def test_its_accuracy_is_what_its_card_says() -> None:
-    """84.6 % of all 5,000; here of the first 1,000, whose standard error is 1.1 %."""
-    x, labels = models.small_photographs(1000)
+    """84.6 % of all 5,000; here of the first 2,000 (83.2 %)."""
+    x, labels = models.small_photographs(2000)
     model = AutoModelForImageClassification.from_pretrained(lxt.demo.vit()).eval()
     processor = AutoImageProcessor.from_pretrained(lxt.demo.vit())
     # from ResNet-20's normalisation to the model's own
@@ -21,5 +21,5 @@ def test_its_accuracy_is_what_its_card_says() -> None:
     with torch.no_grad():
         logits = model((pixels - own[0]) / own[1]).logits
     right = float((logits.argmax(-1) == labels).float().mean())
-    assert right >= 0.82
+    assert right >= 0.825
     assert "84.6% of 5,000 test images" in (lxt.demo.vit() / "README.md").read_text()
