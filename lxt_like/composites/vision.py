@@ -28,6 +28,7 @@ _ATTENTION: dict[str, tuple[Rule, ...]] = {
 }
 _COMMON = (ConstantScale(), Identity(), WinnerTakesAll(), Proportional())
 _LINEAR, _CONV = 0.05, 0.25
+"""By measurement on the bundled model: scripts/choose_gammas.py, docs/evaluation.md."""
 
 
 def _made(attention: str, linear: float, conv: float, box: ZBox | None = None) -> Composite:
