@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -209,3 +210,36 @@ class TestFirstLayer:
         model, x = build_cnn("lenet"), torch.zeros(1, 3, 12, 12).double()
         found = lxt.attribute(model, x, composite=self.composite(rule, where="first"))
         assert float(found.relevance.abs().sum()) > 0
+
+
+PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "linear": lambda x, w: F.linear(x, w.t()),
+    "matmul": lambda x, w: x @ w,
+    "addmm": lambda x, w: torch.addmm(x.new_zeros(5), x, w),
+    "einsum": lambda x, w: torch.einsum("bi,io->bo", x, w),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("composite", ["epsilon_plus", "epsilon_alpha2_beta1", "attnlrp_gamma"])
+def test_a_batch_norm_after_any_product(name: str, composite: str) -> None:
+    """Merged wherever the channels are known; an einsum keeps its own, and the account closes."""
+
+    class Net(nn.Module):
+        def __init__(self, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.weight, self.product = nn.Parameter(torch.randn(6, 5)), product
+            self.norm, self.head = nn.BatchNorm1d(5), nn.Linear(5, 3)
+            self.norm.running_mean.normal_()
+            self.norm.running_var.uniform_(0.5, 2.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.norm(self.product(x, self.weight)).relu())
+
+    x = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = lxt.attribute(Net(PRODUCTS[name]).double().eval(), x, 0, composite, ledger=True)
+    assert found.ledger is not None and float(found.ledger.gap.abs().max()) < 1e-12
+    if name != "einsum":  # one meaning, however it is written
+        want = lxt.attribute(Net(PRODUCTS["linear"]).double().eval(), x, 0, composite).relevance
+        assert torch.allclose(found.relevance, want, atol=1e-12)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ..rules.linear import OPERATION, Operation
+from ..rules.maps import Stacked
 from .graph import Node, edges_of
 
 
@@ -24,7 +25,11 @@ def operation_of(t: Any) -> Operation | None:
 def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
     """Tell the operation that made ``t`` of the BatchNorm that reads it; whether there is one."""
     op = operation_of(t)
-    if op is None or op.map.channels % t.dim() != 1 or op.map.width(t) != scale.numel():
+    made = None if op is None else op.map
+    # of an einsum nobody knows the channels: there the norm stays an affine map of its own
+    if op is None or not isinstance(made, Stacked):
+        return False
+    if made.channels % t.dim() != 1 or made.width(t) != scale.numel():
         return False
     op.merge(scale, shift)
     return True
@@ -34,10 +39,10 @@ def merge(outputs: Iterable[Tensor]) -> None:
     """Merge where the BatchNorm is the operation's only reader."""
     readers: Counter[Node] = Counter()
     waiting: list[Node] = []
-    for node in edges_of(outputs):
+    for node, before in edges_of(outputs).items():
         if _operation(node) is not None:
             waiting.append(node)
-        readers.update(n for n, _ in node.next_functions if n is not None)
+        readers.update(n for n in before if n is not None)
     for node in waiting:
         op = _operation(node)
         assert op is not None

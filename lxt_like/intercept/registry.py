@@ -116,6 +116,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "addmv": ("input", "mat", "vec"),
     "addcmul": ("input", "tensor1", "tensor2"),
     "lerp": ("input", "end", "weight"),
+    "cosine_similarity": ("x1", "x2"),
     "where": ("condition", "input", "other"),
     "masked_fill": ("input", "mask", "value"),
 }

@@ -97,7 +97,13 @@ class Session:
         if self.counting or not self.resolver.by_kind:
             return False
         found = self.resolver.rule("linear", "")
-        return isinstance(found, Gradient) or (isinstance(found, LinearRule) and found.is_gradient)
+        return found is not None and self.is_plain(found)
+
+    def is_plain(self, rule: Rule) -> bool:
+        """Whether a linear operation can be left to autograd: no rule, nothing to declare."""
+        if isinstance(rule, Gradient):
+            return True
+        return self.measure is None and isinstance(rule, LinearRule) and rule.is_gradient
 
     def leaves_alone(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""

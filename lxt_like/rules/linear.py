@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from ..errors import RuleError
 from ..numerics import inner, upcast
 from .base import Book, Rule, RuleFunction
-from .maps import LinearMap
+from .maps import LinearMap, Stacked
 
 Entries = dict[str, float]
 
@@ -181,6 +181,7 @@ class Operation:
             bias = self.map.spread_bias(upcast(bias.detach()), z)
         if self.merged:
             assert self.scale is not None and self.shift is not None
+            assert isinstance(self.map, Stacked)
             scale, shift = (
                 self.map.spread_bias(t.to(z.dtype), z) for t in (self.scale, self.shift)
             )

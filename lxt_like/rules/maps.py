@@ -68,14 +68,6 @@ class LinearMap(ABC):
         """One sample of a batch, for what does not depend on the values of ``x``."""
         return x
 
-    def scaled(self, w: Tensor, scale: Tensor) -> Tensor:
-        """The weight of ``scale`` W, one factor for each output channel."""
-        raise NotImplementedError(f"{type(self).__name__} has no output channels")
-
-    def width(self, z: Tensor) -> int:
-        """The number of output channels of ``z``."""
-        return z.shape[self.channels]
-
     def spread_bias(self, bias: Tensor, z: Tensor) -> Tensor:
         """A bias of shape [out], shaped to be added to ``z``; others as they are."""
         if bias.dim() != 1 or z.dim() <= 1:
@@ -86,7 +78,15 @@ class LinearMap(ABC):
 
 
 class Stacked(LinearMap):
-    """A map whose parts can be stacked along its channels: one call for several weights."""
+    """A map with channels, along which its parts can be stacked: one call for several weights."""
+
+    @abstractmethod
+    def scaled(self, w: Tensor, scale: Tensor) -> Tensor:
+        """The weight of ``scale`` W, one factor for each output channel."""
+
+    def width(self, z: Tensor) -> int:
+        """The number of output channels of ``z``."""
+        return z.shape[self.channels]
 
     @abstractmethod
     def join(self, parts: Sequence[Tensor]) -> Tensor:

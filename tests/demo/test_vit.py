@@ -16,10 +16,7 @@ from lxt_like.errors import ModelError
 
 @pytest.fixture
 def folder() -> Path:
-    try:
-        return demo.vit()
-    except ModelError:
-        pytest.skip("the bundled vision transformer is not there: scripts/train_vit.py makes it")
+    return demo.vit()
 
 
 def test_it_sees_the_ship(folder: Path) -> None:

@@ -16,7 +16,7 @@ from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import is_weight, rank, tag
 from .common import is_active
-from .ruled import is_plain, ruled
+from .ruled import ruled
 
 
 class _With:
@@ -131,7 +131,7 @@ def _times_constant(
     """A product with weights that do not depend on the input: a linear operation."""
     rule = session.rule("linear", func)
     x = args[at]
-    if is_plain(session, rule):
+    if session.is_plain(rule):
         out = func(*args, **kwargs)
     else:
         call = _With(func, args, kwargs, (at,))

@@ -16,7 +16,7 @@ from ..session import Session
 from ..tags import is_weight
 from .bilinear import pair
 from .common import is_active
-from .ruled import is_plain, ruled
+from .ruled import ruled
 
 _CONV = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -57,7 +57,7 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if not is_active(x):
         return func(*args, **kwargs)
     rule = session.rule(kind, asked)
-    if is_plain(session, rule):
+    if session.is_plain(rule):
         out = func(*args, **kwargs)
     else:
         name = ENTRIES[asked].name

@@ -12,7 +12,7 @@ from ...rules.norm import ConstantScale, _BetaShare
 from ..merge import follow, operation_of
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
-from .common import argument, is_active
+from .common import is_active
 
 
 def _bind(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -32,33 +32,13 @@ def _plain(
     return out
 
 
-@handles("norm", "layer_norm")
-def _layer_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """As below, written out: a transformer calls it everywhere."""
-    x = args[0]
-    if not is_active(x):
-        return func(*args, **kwargs)
-    rule = _rule(session, func)
-    if rule is None:
-        return _plain(session, func, args, kwargs, x)
-    shape, weight, bias, eps = (
-        argument(args, kwargs, at, name, default)
-        for at, name, default in (
-            (1, "normalized_shape", None),
-            (2, "weight", None),
-            (3, "bias", None),
-            (4, "eps", 1e-5),
-        )
-    )
-    return rule.layer_norm(x, shape, weight, bias, eps, session.measure)
-
-
 # torch's parameter names, in the order of the rule's methods of the same name
 _SIGNATURES: dict[str, tuple[str, ...]] = {
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
     "rms_norm": ("input", "normalized_shape", "weight", "eps"),
     "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
 }
-_EPS: dict[str, float | None] = {"rms_norm": None, "group_norm": 1e-5}
+_EPS: dict[str, float | None] = {"layer_norm": 1e-5, "rms_norm": None, "group_norm": 1e-5}
 
 
 @handles("norm", *_SIGNATURES)

@@ -145,7 +145,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 @handles("product", "addcmul")
 def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + value * a * b: the product gets its rule, the sum passes both on."""
-    x, a, b = (*args, *(kwargs.pop(n) for n in ("tensor1", "tensor2") if n in kwargs))
+    x, a, b = args
     signals = [is_active(t) and not is_weight(t) for t in (a, b)]
     if all(signals):
         rule = session.rule("product", func)
@@ -178,7 +178,7 @@ def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
 @handles("product", "cosine_similarity")
 def _cosine(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x y / (|x| |y|) by its parts: norms are constant, the product meets its rule."""
-    x, y = (*args, *(kwargs.pop(n) for n in ("x1", "x2") if n in kwargs))[:2]
+    x, y = args[:2]
     dim = argument(args, kwargs, 2, "dim", 1)
     eps = argument(args, kwargs, 3, "eps", 1e-8)
     run, norm = session.run, torch.linalg.vector_norm

@@ -19,7 +19,7 @@ from ..graph import claim_node
 from ..mode import active
 from ..session import Session
 from .common import is_active
-from .ruled import is_plain, ruled
+from .ruled import ruled
 
 _MODULE = "bitsandbytes.autograd._functions"
 
@@ -68,7 +68,7 @@ def _linear(
 
     def run(x: Tensor) -> Tensor:
         rule = session.rule("linear", F.linear)
-        if is_plain(session, rule):
+        if session.is_plain(rule):
             out = call(x)
         else:
             weight = unpacked()

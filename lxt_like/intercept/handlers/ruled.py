@@ -7,19 +7,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ...errors import RuleError
-from ...rules.base import Gradient, Rule
+from ...rules.base import Rule
 from ...rules.linear import LinearRule
 from ...rules.maps import LinearMap
 from ..registry import ENTRIES, Func
 from ..session import Session
 from ..tags import twin
-
-
-def is_plain(session: Session, rule: Rule) -> bool:
-    """Whether the operation can be left to autograd: no rule to follow and nothing to declare."""
-    if isinstance(rule, Gradient):
-        return True
-    return session.measure is None and isinstance(rule, LinearRule) and rule.is_gradient
 
 
 def ruled(
