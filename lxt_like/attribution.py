@@ -153,7 +153,7 @@ class _Run:
         self.composite = resolve_composite(composite)
         self.lean = lean and self.composite.by_kind
         with torch.inference_mode(False), torch.enable_grad():
-            self.inputs = Inputs(self.model, inputs)
+            self.inputs = Inputs(self.model, inputs, bool(self.composite.first_layer))
         self.strict = strict
         self.measure = measure
         if measure is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal
 
 from ..errors import CompositeError
@@ -165,24 +166,24 @@ class Composite:
 
         return from_json(text)
 
-    @property
+    @cached_property
     def positional(self) -> bool:
         """Whether an assignment depends on execution order."""
         return any(a.where is not None for a in self.assignments)
 
-    @property
+    @cached_property
     def by_kind(self) -> bool:
         """Whether the kind of an operation alone decides its rule."""
         return all(
             a.module is None and a.name is None and a.where is None for a in self.assignments
         )
 
-    @property
+    @cached_property
     def first_layer(self) -> tuple[Rule, ...]:
         """The rules that hand relevance straight to the explained input."""
         return tuple(a.rule for a in self.assignments if getattr(a.rule, "first", False))
 
-    @property
+    @cached_property
     def needs_total(self) -> bool:
         """Whether an assignment counts from the last operation."""
         return any(a.needs_total for a in self.assignments)

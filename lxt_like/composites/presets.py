@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from ..errors import CompositeError
 from ..rules import (
@@ -107,6 +108,11 @@ BOXED: dict[str, Callable[..., Composite]] = {
 """Presets that take the bounds of the pixels: ``low`` and ``high``."""
 
 
+@cache
+def _made(preset: Callable[[], Composite]) -> Composite:
+    return preset()  # immutable: one is enough
+
+
 def composite(given: str | Composite) -> Composite:
     """A preset by name, or the composite itself.
 
@@ -117,7 +123,7 @@ def composite(given: str | Composite) -> Composite:
         return given
     if isinstance(given, str):
         if given in PRESETS:
-            return PRESETS[given]()
+            return _made(PRESETS[given])
         raise CompositeError(
             f"unknown composite {given!r}; the presets are {', '.join(PRESETS)}; "
             "or give a lxt.Composite"

@@ -56,6 +56,9 @@ class Interceptor(TorchFunctionMode):
             adopt(session.on_checkpoint)
         if func is linear and not kwargs and session.leaves_alone(*args):
             return func(*args)
+        entry = ENTRIES.get(func)
+        if entry is not None and entry.kind == "move" and args and session.moves_freely(args[0]):
+            return func(*args, **kwargs) if kwargs else func(*args)
         if kwargs:
             args, kwargs = positional(func, args, kwargs)
         else:

@@ -20,6 +20,7 @@ from .checkpoint import Wrap
 from .graph import Node, Unruled, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
+from .tags import tag
 
 if TYPE_CHECKING:
     from .measure import Measure
@@ -77,16 +78,16 @@ class Session:
     rectifying: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new forward: execution order counts from its start."""
-        self.resolver = Resolver(self.composite, self.totals)
         rules = [a.rule for a in self.composite.assignments]
         self.first_layer = bool(self.composite.first_layer)
         self.ratio = any(isinstance(r, Ratio) for r in rules)
         self.rectifying = any(isinstance(r, Rectifier) for r in rules)
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new forward: execution order counts from its start."""
+        self.resolver = Resolver(self.composite, self.totals)
         self._linear = self._has_plain_linear()
         self.merging = False  # whether a BatchNorm followed a linear operation
         self._seen: set[str] = set()
@@ -115,6 +116,10 @@ class Session:
             and (bias is None or not bias.requires_grad)
             and (x.is_contiguous() or not self.froze)
         )
+
+    def moves_freely(self, x: Any) -> bool:
+        """Whether ``x`` can be moved about (viewed, indexed) without a handler: no role to keep."""
+        return self.measure is None and not (self.trainable or self.first_layer) and tag(x) is None
 
     @contextmanager
     def resumed(self, counts: list[int] | None) -> Iterator[None]:

@@ -47,10 +47,22 @@ class _Explained:
     ) -> None:
         self.leaf, self.shape, self.tokens = leaf, shape, tokens
         self.layout = layout or Layout()
-        # takes no memory; gets one when a rule hands relevance straight to the input
-        kind = upcast(leaf.detach()[:0]).dtype
-        self.twin = torch.zeros((), dtype=kind, device=leaf.device).expand(leaf.shape)
-        self.twin.requires_grad_()
+        self._twin: Tensor | None = None
+
+    @property
+    def twin(self) -> Tensor:
+        """Receives relevance that a rule of the first layer hands straight to the input."""
+        if self._twin is None:
+            # takes no memory until it gets a gradient
+            kind = upcast(self.leaf.detach()[:0]).dtype
+            made = torch.zeros((), dtype=kind, device=self.leaf.device).expand(self.leaf.shape)
+            self._twin = made.requires_grad_()
+        return self._twin
+
+    @property
+    def handed(self) -> Tensor | None:
+        """What the twin received."""
+        return None if self._twin is None else self._twin.grad
 
     def gradient(self) -> Tensor:
         """The modified gradient."""
@@ -63,8 +75,8 @@ class _Explained:
     def relevance(self) -> Tensor:
         """In the input's shape, or one number a token."""
         value = upcast(self.leaf.detach()) * upcast(self._gradient())
-        if self.twin.grad is not None:
-            value = value + self.twin.grad
+        if self.handed is not None:
+            value = value + self.handed
         if not self.tokens:
             return value
         return self.layout.take(value).reshape(*self.shape, -1).sum(-1)
@@ -80,18 +92,21 @@ class _Explained:
 class Inputs:
     """The arguments of a call, with leaves in place of what is explained.
 
+    ``twins``: rules of the first layer are in force.
+
     Raises:
         InputError: for inputs that are no tensors, empty, of the wrong dtype, or hold nothing
             that can be explained.
     """
 
-    def __init__(self, model: nn.Module, given: Any) -> None:
+    def __init__(self, model: nn.Module, given: Any, twins: bool = True) -> None:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self._ids: dict[str, Tensor] = {}
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
         self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
         self._model = model
+        self._twins = twins
         self._sought: set[str] = set()
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
@@ -144,7 +159,8 @@ class Inputs:
             made = _Explained(leaf, leaf.shape, tokens=False)
             self._found[name] = [made]
             given = leaf.clone()  # the model may write into what it is given
-            put_twin(given, made.twin)
+            if self._twins:
+                put_twin(given, made.twin)
             return given
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
@@ -283,7 +299,7 @@ class Inputs:
         return [
             name
             for name, found in self._found.items()
-            if all(e.leaf.grad is None and e.twin.grad is None for e in found)
+            if all(e.leaf.grad is None and e.handed is None for e in found)
         ]
 
     def check_finite(self) -> None:

@@ -92,6 +92,23 @@ def _is_foreign(cls: type[nn.Module]) -> bool:
     return known
 
 
+def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """``model.named_modules()``, several times faster."""
+    found: list[tuple[str, nn.Module]] = []
+    seen: set[int] = set()
+    todo = [("", model)]
+    while todo:
+        path, module = todo.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        found.append((path, module))
+        if module._modules:
+            start = f"{path}." if path else ""
+            todo += [(start + n, m) for n, m in reversed(module._modules.items()) if m is not None]
+    return found
+
+
 def refuse_unpatchable(modules: Modules) -> None:
     """Raise PatchError for models whose forward Python never runs."""
     for name, module in modules:

@@ -20,6 +20,7 @@ from .install import (
     Scoped,
     busy,
     install,
+    modules_of,
     parameters_of,
     patches_of,
     refuse_unpatchable,
@@ -89,7 +90,7 @@ class Patch:
 
     def install(self, freeze: bool = True, timeout: float | None = None) -> Patch:
         """Put the patch on; waits while another thread explains the same modules."""
-        modules = list(self.model.named_modules())
+        modules = modules_of(self.model)
         refuse_unpatchable(modules)
         with LOCK:
             if not LOCK.wait_for(lambda: busy(modules, self) is None, timeout):
@@ -376,7 +377,7 @@ def restore(model: Any) -> int:
         PatchError: another thread, which still runs, has patched it: it alone may take that off.
     """
     with LOCK:
-        found = patches_of(list(module_of(model).named_modules()))
+        found = patches_of(modules_of(module_of(model)))
     others = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
     if any(p.owner in others for p in found):
         raise PatchError(
