@@ -35,7 +35,7 @@ LINEAR = frozenset(
     IndexPut IndexSelect LeakyRelu LiftFresh MaskedFill MaskedScatter MaskedSelect Max
     MaxPool2DWithIndices MaxPool3DWithIndices MaxPool2D MaxPool1D Maximum Mean Min Minimum
     MoveDim Narrow Nansum NativeDropout Neg NestedTensor NestedView Permute PixelShuffle
-    PixelUnshuffle Pad
+    PixelUnshuffle Pad PackPaddedSequence
     ReflectionPad1D ReflectionPad2D ReflectionPad3D Relu Repeat RepeatInterleave
     ReplicationPad1D ReplicationPad2D ReplicationPad3D Reshape ReshapeAlias ReshapeCopy Roll
     Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes

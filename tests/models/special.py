@@ -187,6 +187,5 @@ REASONS: dict[str, str] = {
     "blt": "transformers' own model does not run: its configuration lacks num_hidden_layers",
     "gemma4_assistant": "its own default configuration is refused by transformers",
     "gemma4_unified_assistant": "reads another model's cache: not a model of its own",
-    "sequencer": "LSTM layers: opaque kernels, refused with a clear error",
 }
 """Type -> why it does not close, where the error's own words do not say it."""

@@ -3,10 +3,11 @@
 from importlib import import_module
 
 _MODULES = ("structural", "linear", "bilinear", "product", "softmax", "attention", "norm")
-_MORE = ("activation", "pooling", "multihead", "analytic", "solve", "opaque", "quantised")
+_MORE = ("activation", "pooling", "multihead", "recurrent", "analytic", "solve")
+_REST = ("opaque", "quantised")
 
 
 def install() -> None:
     """Register every handler; once, when the package is imported."""
-    for name in (*_MODULES, *_MORE):
+    for name in (*_MODULES, *_MORE, *_REST):
         import_module(f"{__name__}.{name}")
