@@ -53,7 +53,7 @@ ONE_OPERAND = frozenset(
     """
     Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
     ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
-    Bilinear PreluKernel EmbeddingBag
+    Bilinear Trilinear PreluKernel EmbeddingBag
     """.split()
 )
 _NUMERATOR = frozenset({"Div"})

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import lxt_like as lxt
 
+_ROW = torch.linspace(-1, 1, 8, dtype=torch.float64)
+_TRIPLE = torch.linspace(-1, 1, 512, dtype=torch.float64).view(8, 8, 8).sin()
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "log": lambda x: (x.abs() + 0.1).log(),
     "log2": lambda x: (x.abs() + 0.1).log2(),
@@ -36,6 +38,15 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "addcmul of a signal and weights": lambda x: (
         x + torch.addcmul(torch.ones(8), torch.full((8,), 0.5), tensor2=x)
     ),
+    "var": lambda x: x.var(-1, keepdim=True) + x,
+    "var of all, uncorrected": lambda x: torch.var(x, correction=0) * _ROW + x,
+    "prod": lambda x: x.prod(-1, keepdim=True) + x,
+    "prod of all": lambda x: x.prod() + x,
+    "bilinear of signals": lambda x: F.bilinear(x, x * 0.5, _TRIPLE, _ROW),
+    "bilinear of a signal": lambda x: F.bilinear(x, _ROW.expand(3, 8), _TRIPLE, bias=_ROW),
+    "addcdiv of signals": lambda x: torch.addcdiv(x, x, x.square() + 3, value=0.7),
+    "addcdiv to a constant": lambda x: torch.addcdiv(_ROW, x, _ROW + 3),
+    "addcdiv of constants": lambda x: torch.addcdiv(x, torch.ones(8), torch.ones(8), value=2),
     "lerp by a number": lambda x: torch.lerp(x, x * 0.5 + 1, 0.3),
     "lerp by a gate": lambda x: torch.lerp(x, 2 * x.roll(1, -1), torch.sigmoid(x)),
     "lerp by weights": lambda x: torch.lerp(x, x.new_ones(8), weight=torch.linspace(0, 1, 8).to(x)),
@@ -77,7 +88,10 @@ def test_the_account_closes(name: str, composite: str) -> None:
     assert float(book.unruled.max()) < 1e-10
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if "lerp" in n or "cosine" in n])
+SELF = ("lerp", "cosine", "var", "prod", "bilinear", "addcdiv")
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n.split()[0] in SELF])
 def test_the_gradient_composite_is_the_gradient(name: str) -> None:
     model = Net(FUNCTIONS[name]).double()
     x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -134,3 +148,31 @@ def test_batch_norm_of_one_transposed_image() -> None:
     for composite in ("attnlrp", "epsilon_plus"):
         book = lxt.attribute(model, x, 1, composite, ledger=True).ledger
         assert book is not None and float(book.gap.abs().max()) < 1e-12
+
+
+def test_products_in_disguise_by_hand() -> None:
+    """Each of n factors takes its n-th part; a bilinear form halves; a divisor takes nothing."""
+    x = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weight = torch.randn(1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    class Only(nn.Module):
+        def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.function = function
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.function(x)
+
+    def relevance(function: Callable[[Tensor], Tensor]) -> Tensor:
+        found: Tensor = lxt.attribute(Only(function), x, 0).relevance
+        return found
+
+    product = x.prod(-1, keepdim=True)
+    assert torch.allclose(relevance(lambda t: t.prod(-1, keepdim=True)), (product / 4).expand(2, 4))
+    centred = x - x.mean(-1, keepdim=True)
+    assert torch.allclose(relevance(lambda t: t.var(-1, keepdim=True)), x * centred / 3)
+    form = x * (x @ (weight[0] + weight[0].T)) / 2
+    assert torch.allclose(relevance(lambda t: F.bilinear(t, t, weight)), form)
+    added = torch.zeros_like(x)
+    added[:, 0] = x[:, 0] + x[:, 0] / (x[:, 0].abs() + 1)
+    assert torch.allclose(relevance(lambda t: torch.addcdiv(t, t, t.abs() + 1)), added)

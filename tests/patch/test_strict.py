@@ -47,17 +47,10 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
     "cumprod": (Unknown(lambda x: x.cumprod(-1)), "CumprodBackward"),
     "cummax": (Unknown(lambda x: x.cummax(-1).values), "CummaxBackward"),
     "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
-    "var": (Unknown(lambda x: x.var(-1, keepdim=True).expand(-1, 6)), "VarBackward"),
-    "addcdiv": (Unknown(lambda x: torch.addcdiv(x, x, x + 3)), "AddcdivBackward"),
-    "prod": (Unknown(lambda x: x.prod(-1, keepdim=True).expand(-1, 6)), "ProdBackward"),
     "pow of a power": (Unknown(lambda x: 2.0**x), "PowBackward"),
     "clamp by a tensor": (
         Unknown(lambda x: torch.clamp(x, min=torch.full((6,), 0.1))),
         "ClampBackward",
-    ),
-    "bilinear": (
-        Unknown(lambda x: nn.functional.bilinear(x, x, torch.ones(6, 6, 6))),
-        "TrilinearBackward|BilinearBackward",
     ),
 }
 

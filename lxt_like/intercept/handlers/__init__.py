@@ -3,8 +3,8 @@
 from importlib import import_module
 
 _MODULES = ("structural", "linear", "bilinear", "product", "softmax", "attention", "norm")
-_MORE = ("activation", "pooling", "multihead", "recurrent", "analytic", "solve")
-_REST = ("opaque", "quantised")
+_MORE = ("activation", "pooling", "multihead", "recurrent", "disguised", "analytic")
+_REST = ("solve", "opaque", "quantised")
 
 
 def install() -> None:

@@ -117,7 +117,7 @@ def _as_map(
     name = ENTRIES[func].name
     pair_at = (1, 2) if name in _ADDED or name == "einsum" else (0, 1)
     operands = [i for i, t in enumerate(args) if isinstance(t, Tensor)]
-    if at not in pair_at or (name == "einsum" and len(operands) != 2):
+    if at not in pair_at or (name in ("einsum", "bilinear") and len(operands) != 2):
         raise RuleError(f"a {name} of {len(operands)} tensors follows Zero or Epsilon(0) only")
     weight: Tensor = args[pair_at[0] if at == pair_at[1] else pair_at[1]]
     if at == pair_at[0] and weight.dim() == 2 and name in ("matmul", "__matmul__", "mm", "addmm"):
@@ -125,7 +125,7 @@ def _as_map(
     return General(_Map(func, args, kwargs, at)), weight
 
 
-def _times_constant(
+def times_constant(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
 ) -> Any:
     """A product with weights that do not depend on the input: a linear operation."""
@@ -159,9 +159,9 @@ def _product(
         parameter = [is_weight(t) for t in (a, b)]
         if not any(parameter):
             return pair(session, func, args, kwargs, at, beside)
-        return _times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
+        return times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
     if is_active(a) or is_active(b):
-        return _times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
+        return times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
     return func(*args, **kwargs)
 
 
@@ -202,7 +202,7 @@ def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if len(live) == 2:
         return pair(session, func, args, kwargs, (live[0], live[1]))
     if len(live) == 1:
-        return _times_constant(session, func, args, kwargs, live[0], None)
+        return times_constant(session, func, args, kwargs, live[0], None)
     out = func(*args, **kwargs)
     session.note(out, func)
     return out

@@ -1,0 +1,66 @@
+"""Products under other names: prod, var, bilinear forms, a quotient added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...rules.base import Gradient, scale_incoming
+from ..graph import claim_node
+from ..registry import ENTRIES, Func, handles
+from ..session import Session
+from ..tags import is_weight
+from .bilinear import pair, times_constant
+from .common import argument, is_active
+
+
+@handles("power", "prod", "var")
+def _homogeneous(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Of degree n, as x^n is: each of the n equal parts takes its n-th part of the relevance."""
+    x: Tensor = args[0]
+    out = func(*args, **kwargs)
+    if not is_active(x) or is_weight(x) or not out.requires_grad:
+        return out
+    if not isinstance(session.rule("product", func), Gradient):
+        degree = 2
+        if ENTRIES[func].name == "prod":
+            dim = argument(args, kwargs, 1, "dim", None)
+            degree = x.numel() if dim is None else x.shape[dim]
+        scale_incoming(out, 1.0 / degree)
+    claim_node(out)
+    return out
+
+
+@handles("matmul", "bilinear")
+def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """y_k = a W_k b + bias: a matrix product of a and b where both are signals."""
+    live = [i for i in (0, 1) if is_active(args[i]) and not is_weight(args[i])]
+    bias = argument(args, kwargs, 3, "bias", None)
+    if len(live) == 1:
+        return times_constant(session, func, args, kwargs, live[0], bias)
+    if not live:
+        return func(*args, **kwargs)
+    if session.measure is not None and bias is not None:
+        session.measure.add_constant(bias)
+    return pair(session, func, args, kwargs)
+
+
+@handles("product", "addcdiv")
+def _addcdiv(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """x + value * a / b: an active divisor is a norm's scale, held constant."""
+    x, a, b = args
+    one, other, divisor = (is_active(t) and not is_weight(t) for t in (x, a, b))
+    if divisor and other and not isinstance(session.rule("norm", func), Gradient):
+        b = b.detach()
+    elif divisor:  # one of several parts of what b stands for: not known
+        return func(*args, **kwargs)
+    if session.measure is not None and one != other:
+        rest = x if other else torch.div(a, b) * kwargs.get("value", 1)
+        session.measure.add_constant(rest)
+    out = func(x, a, b, **kwargs)
+    session.claim(out, func, (x, a, b))
+    return out
