@@ -11,10 +11,10 @@ from einops import reduce
 from torch import Tensor, nn
 
 from .errors import InputError
-from .intercept.measure import Measure, Record
+from .intercept.measure import Measure, Record, carry_all
+from .intercept.tags import put_twin, twin
 from .numerics import inner, upcast
 from .patch.inputs import Inputs
-from .rules.base import consumer
 
 
 class _Watched:
@@ -74,14 +74,19 @@ class Observer:
         out = self.inputs.on_exit(module, args, kwargs, out)
         if not (self.patterns or self.masks):
             return out
-        hidden = _first_tensor(out)
+        masks = [mask for pattern, mask in self.masks.items() if _match(path, pattern)]
+        watched = any(_match(path, p) for p in self.patterns)
+        hidden = _first_tensor(out) if masks or watched else None
         if hidden is None or not hidden.requires_grad:
             return out
-        for pattern, mask in self.masks.items():
-            if _match(path, pattern):
-                hidden = self._masked(path, hidden, mask)
-                out = _replace_first(out, hidden)
-        if any(_match(path, p) for p in self.patterns):
+        if hidden._is_view() and not masks:  # a view that is written into gets a new node
+            hidden = _copy(hidden)
+            put_twin(hidden, twin(_first_tensor(out)))
+            out = _replace_first(out, hidden)
+        for mask in masks:
+            hidden = self._masked(path, hidden, mask)
+            out = _replace_first(out, hidden)
+        if watched:
             self._layers[_free(path, self._layers)] = _Watched(hidden)
         return out
 
@@ -112,7 +117,7 @@ class Observer:
         if self.measure is not None:
             record = Record("mask", "mask", path, "masks")
             self.measure.records.append(record)
-        v = consumer(hidden)
+        v = _copy(hidden)
         node = v.grad_fn
         assert node is not None
         factor = mask.to(hidden.device, hidden.dtype)
@@ -132,6 +137,13 @@ class Observer:
             record.passed[sample] += inner(value, kept)
             record.add("masked", sample, inner(value, g * (1 - mask)))
         return (kept,)
+
+
+def _copy(t: Tensor) -> Tensor:
+    """The same value, of the same role, on a node that stays whatever is written into it."""
+    v = t.clone()
+    carry_all(t, v)
+    return v
 
 
 def _match(path: str, pattern: str) -> bool:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
-from ..rules.linear import OPERATION
+from ..rules.linear import operation_of, remember
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
@@ -327,8 +327,9 @@ def carry_all(source: Any, out: Any) -> None:
     if isinstance(source, Tensor) and isinstance(out, Tensor) and source is not out:
         role = tag(source)
         put(out, role if role is None or recipe(source) is not None else Tag(role.role))
-        if hasattr(source, OPERATION):
-            setattr(out, OPERATION, getattr(source, OPERATION))
+        op = operation_of(source)
+        if op is not None:
+            remember(out, op)
         cause = getattr(source, "_lxt_cause", None)
         if cause is not None:
             causes.put_cause(out, cause)

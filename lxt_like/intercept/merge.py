@@ -12,14 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..rules.linear import OPERATION, Operation
+from ..rules.linear import Operation, operation_of
 from ..rules.maps import Stacked
 from .graph import Node, edges_of
-
-
-def operation_of(t: Any) -> Operation | None:
-    """The linear operation under a rule whose very output ``t`` is."""
-    return getattr(t, OPERATION, None)
 
 
 def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
@@ -31,7 +26,7 @@ def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
         return False
     if made.channels % t.dim() != 1 or made.width(t) != scale.numel():
         return False
-    op.merge(scale, shift)
+    op.merge(scale, shift, t.grad_fn)
     return True
 
 
@@ -46,7 +41,7 @@ def merge(outputs: Iterable[Tensor]) -> None:
     for node in waiting:
         op = _operation(node)
         assert op is not None
-        op.merged = op.scale is not None and readers[node] == 1
+        op.merged = readers[node] == 1 and readers[op.read] == 1
 
 
 def _operation(node: Node) -> Operation | None:

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
 from .registry import ENTRIES, Func, positional
+from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
 
@@ -85,6 +86,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         if plain is not None:
             return _in_place(session, plain, (args[0], *rest), options)
         out = func(*args, **kwargs)
+        hand_on(session, args, kwargs, out)
         if session.noting:
             session.note(out, func)
         return out
@@ -94,7 +96,10 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     plain = entry.in_place_of
     if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
         return _in_place(session, plain, args, kwargs)
-    return func(*args, **kwargs)
+    out = func(*args, **kwargs)
+    if handler is None and plain is None:
+        hand_on(session, args, kwargs, out)
+    return out
 
 
 def _hidden(

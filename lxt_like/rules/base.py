@@ -163,6 +163,8 @@ def scale_incoming(out: Tensor, factor: float) -> Tensor:
     The hook sits on the operation's own node, behind hooks on the tensor: ``out.grad`` and
     what tensor hooks see stay the gradient that arrived.
     """
+    if out._is_view():  # writing into a view makes it a new node, without the hook
+        out = out.clone()
     node = out.grad_fn
     assert node is not None
     node.register_prehook(_Scale(factor, False))

@@ -126,7 +126,7 @@ class LinearRule(Rule):
         op = Operation(self, call, made)
         out = _Linear.apply(x, weight, bias, twin, op)
         if self.merges:
-            setattr(out, OPERATION, op)
+            remember(out, op)
         if book is not None:
             book.declare(out, _Declared(op, x.detach(), weight.detach(), bias))
         return out
@@ -137,15 +137,26 @@ class LinearRule(Rule):
         return True
 
 
-OPERATION = "_lxt_operation"
-"""The attribute under which a linear operation's output remembers it, for a BatchNorm to find."""
+_OPERATION = "_lxt_operation"
+
+
+def remember(out: Tensor, op: Operation) -> None:
+    """``out`` is the output of ``op``, for a BatchNorm to find, until somebody writes into it."""
+    setattr(out, _OPERATION, (op, out._version))
+
+
+def operation_of(t: Any) -> Operation | None:
+    """The linear operation under a rule whose very output ``t`` is."""
+    op, version = getattr(t, _OPERATION, (None, 0))
+    return op if op is not None and t._version == version else None
 
 
 class Operation:
     """One call of a linear operation under a rule; what the backward needs to know of it.
 
     ``scale`` and ``shift``: of a BatchNorm that follows, z' = scale z + shift; used if ``merged``,
-    which is decided when the graph is complete: only if nothing else reads z.
+    which is decided when the graph is complete: only if nothing else reads z.  ``read``: the node
+    of what the BatchNorm read, z or its copy.
     """
 
     def __init__(self, rule: LinearRule, call: Callable[[Tensor], Tensor], made: LinearMap) -> None:
@@ -153,6 +164,7 @@ class Operation:
         self.scale: Tensor | None = None
         self.shift: Tensor | None = None
         self.merged = False
+        self.read: Any = None
         self._z: Tensor | None = None
         self._version = 0
 
@@ -168,9 +180,9 @@ class Operation:
         assert self._z is not None
         return self._z if self._z._version == self._version else self.call(x)
 
-    def merge(self, scale: Tensor, shift: Tensor) -> None:
-        """A BatchNorm read z; ``scale`` and ``shift`` are [channels]."""
-        self.scale, self.shift = scale, shift
+    def merge(self, scale: Tensor, shift: Tensor, read: Any) -> None:
+        """A BatchNorm read the output of ``read``; ``scale`` and ``shift`` are [channels]."""
+        self.scale, self.shift, self.read = scale, shift, read
 
     def step(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor, entries: Entries | None

@@ -12,6 +12,7 @@ from ...errors import RuleError
 from ...rules.activation import SHAPES, Activation, Identity, Shape, clamp_shape, softplus_shape
 from ...rules.rectifier import Rectifier
 from ..registry import ENTRIES, Func, handles, in_place
+from ..roles import WEIGHTS
 from ..session import Session
 from ..tags import Tag, put, put_activation, replace, tag
 from .common import argument, is_active
@@ -113,7 +114,8 @@ def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         return out
     if session.rectifying and low == 0 and high is None:
         return _rectified(session, func, args[:1], {})
-    return _ruled(session, func, args, kwargs, clamp_shape(low, high), "activation")
+    role = found.role if found is not None and found.role in WEIGHTS else "activation"
+    return _ruled(session, func, args, kwargs, clamp_shape(low, high), role)
 
 
 @handles("activation", "glu")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...numerics import inner
 from ..registry import Func, functions, handles, register
+from ..roles import hand_on
 from ..session import Session
 from ..tags import put_twin, twin
 
@@ -34,6 +35,7 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         if session.measure is not None:
             inside = func(torch.ones_like(mate), *args[1:3], **rest)
             session.measure.declare(moved, partial(_frame_share, inside == 0))
+    hand_on(session, args, kwargs, out)
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...rules.base import Gradient, scale_incoming, scaled
+from ...rules.base import Gradient, Rule, scale_incoming, scaled
 from ...rules.bilinear import Uniform
 from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
@@ -20,32 +20,36 @@ from .structural import keep_twin
 def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
     """a * b of two activations: a weight is held constant, else the product's rule applies."""
     ra, rb = rank(a), rank(b)
-    ta, tb = tag(a), tag(b)
-    high = max(ra, rb)
-    rule = session.rule("norm" if high == 4 else "product", func)
+    rule = session.rule("norm" if max(ra, rb) == 4 else "product", func)
     out: Tensor
     if isinstance(rule, Gradient):
         out = torch.mul(a, b)
         session.claim(out, func, (a, b))
         return out
-    roles = rule.weights["product"] if isinstance(rule, Uniform) else frozenset({"scale"})
-    weight = None
-    if ra != rb:
-        first = ta if ra > rb else tb
-        assert first is not None
-        # an activation is the gate of a gated MLP only where it is as large as what it gates
-        gates = first.role in roles and (first.role != "activation" or a.shape == b.shape)
-        weight = (0 if ra > rb else 1) if gates else None
+    weight = _weight_of(rule, a, b)
     if weight is not None:
         out = torch.mul(a.detach(), b) if weight == 0 else torch.mul(a, b.detach())
         carry(b if weight == 0 else a, out)
         return out
     uniform = rule if isinstance(rule, Uniform) else Uniform()
     out = uniform.product(a, b, (recipe(a), recipe(b)), session.fuse)
-    if ta is not None and tb is not None and min(ra, rb) > 1:
-        put(out, Tag(ta.role))
+    role = tag(a)
+    if role is not None and min(ra, rb) > 1:
+        put(out, Tag(role.role))
     claim_node(out)
     return out
+
+
+def _weight_of(rule: Rule, a: Tensor, b: Tensor) -> int | None:
+    """Which of two factors is a weight under ``rule``, held constant: 0, 1 or none."""
+    ra, rb = rank(a), rank(b)
+    first = tag(a if ra > rb else b)
+    if ra == rb or first is None:
+        return None
+    roles = rule.weights["product"] if isinstance(rule, Uniform) else frozenset({"scale"})
+    # an activation is the gate of a gated MLP only where it is as large as what it gates
+    gates = first.role in roles and (first.role != "activation" or a.shape == b.shape)
+    return (0 if ra > rb else 1) if gates else None
 
 
 @handles("product", "mul", "multiply", "__mul__", "__rmul__")
@@ -148,8 +152,11 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     x, a, b = args
     signals = [is_active(t) and not is_weight(t) for t in (a, b)]
     if all(signals):
-        rule = session.rule("product", func)
-        if not isinstance(rule, Gradient):
+        rule = session.rule("norm" if max(rank(a), rank(b)) == 4 else "product", func)
+        weight = None if isinstance(rule, Gradient) else _weight_of(rule, a, b)
+        if weight is not None:
+            a, b = (a.detach(), b) if weight == 0 else (a, b.detach())
+        elif not isinstance(rule, Gradient):
             a, b = scaled(a, 0.5), scaled(b, 0.5)
     if session.measure is not None and any(signals) and not (is_active(x) and not is_weight(x)):
         session.measure.add_constant(x)

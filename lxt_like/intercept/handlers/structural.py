@@ -15,9 +15,10 @@ from torch import Tensor
 from ...rules.add import Ratio
 from ..causes import overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
+from ..roles import WEIGHTS, common_role, is_signal
 from ..session import Session
-from ..tags import Tag, carry, flat, is_weight, put, put_twin, replace, tag, twin
-from .common import argument, is_active
+from ..tags import Tag, carry, flat, put, put_twin, replace, tag, twin
+from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
 MOVES = """
@@ -81,22 +82,19 @@ def _move_twin(
 
 
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Weights written into zeros (a router's dense form) stay weights."""
+    """Weights written into constants (a router's dense form) stay weights."""
     out = func(*args, **kwargs)
-    for t in (*args, *kwargs.values()):
-        if isinstance(t, Tensor) and tag(t) is not None:
-            carry(t, out)
-            break
+    role = common_role(session, flat((*args, *kwargs.values())))
+    put(out, None if role is None else Tag(role))
     return out
 
 
 def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An overwritten tensor has a role only if all that is in it now has that role."""
-    parts = [t for t in flat((*args, *kwargs.values())) if t.requires_grad]
+    parts = list(flat((*args, *kwargs.values())))
     if getattr(func, "__name__", "") in ("copy_", "overwritten"):
         parts = [t for t in parts if t is not args[0]]
-    roles = {None if (found := tag(t)) is None else found.role for t in parts}
-    role = roles.pop() if len(roles) == 1 else None
+    role = common_role(session, parts)
     out = func(*args, **kwargs)
     replace(args[0] if out is None else out, None if role is None else Tag(role))
     return out
@@ -105,17 +103,15 @@ def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
 def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights joined to weights are weights."""
     out = func(*args, **kwargs)
-    tensors = args[0] if args else kwargs.get("tensors", ())
-    roles = {None if (found := tag(t)) is None else found.role for t in tensors}
-    if len(roles) == 1 and (role := roles.pop()) is not None:
-        put(out, Tag(role))
+    role = common_role(session, args[0] if args else kwargs.get("tensors", ()))
+    put(out, None if role is None else Tag(role))
     return out
 
 
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     rule = _splitting(session, func, args)
     out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
-    put(out, _role_of_sum(args))
+    put(out, _role_of_sum(session, args))
     if session.first_layer:
         keep_twin(args, out)
     return out
@@ -133,7 +129,7 @@ def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
 def _add_in_place(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    role = _role_of_sum(args)
+    role = _role_of_sum(session, args)
     rule = _splitting(session, func, args)
     if rule is None:
         out = func(*args, **kwargs)
@@ -145,16 +141,10 @@ def _add_in_place(
 
 def _splitting(session: Session, func: Func, args: tuple[Any, ...]) -> Ratio | None:
     """The rule that splits a sum of two signals, if the composite has one for it."""
-    if not session.ratio or len(args) < 2 or not all(_is_signal(session, t) for t in args[:2]):
+    if not session.ratio or len(args) < 2 or not all(is_signal(session, t) for t in args[:2]):
         return None
     rule = session.rule("add", func)
     return rule if isinstance(rule, Ratio) else None
-
-
-def _is_signal(session: Session, t: Any) -> bool:
-    # a ledger reads constants through leaves of its own
-    constant = session.measure is not None and isinstance(t, Tensor) and t.is_leaf
-    return is_active(t) and not is_weight(t) and not constant
 
 
 def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
@@ -170,16 +160,15 @@ def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any
     return rule.add(partial(form, alpha=alpha), args[0], args[1], factors)
 
 
-def _role_of_sum(args: tuple[Any, ...]) -> Tag | None:
-    """A weight plus a constant is a weight still; plus a signal it is none."""
-    for t, other in ((args[0], args[1]), (args[1], args[0])) if len(args) > 1 else ():
-        found = tag(t)
-        if found is None or (isinstance(other, Tensor) and other.requires_grad):
-            continue
-        # 1 + tanh, 1 + erf: the gate of an activation written inline
-        odd = found.role == "odd" and not isinstance(other, Tensor)
-        return Tag("gate" if odd else found.role)
-    return None
+def _role_of_sum(session: Session, args: tuple[Any, ...]) -> Tag | None:
+    """A weight plus a constant, or weights, is a weight still; plus another signal it is none."""
+    role = common_role(session, args[:2])
+    signals = [t for t in args[:2] if is_signal(session, t)]
+    if role == "odd" and not all(isinstance(t, Tensor) for t in args[:2]):
+        return Tag("gate")  # 1 + tanh, 1 + erf: the gate of an activation written inline
+    if role is None or (len(signals) > 1 and role not in WEIGHTS):
+        return None
+    return Tag(role)
 
 
 register("move", _known(MOVES), _pass)
