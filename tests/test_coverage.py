@@ -49,6 +49,16 @@ def test_the_page_is_of_this_matrix() -> None:
     assert len(good) > 0.95 * len(rows)
 
 
+SOFT = {"ovis2"}
+"""Where a softmax is no attention: soft embeddings."""
+
+
+def test_cp_lrp_holds_every_attention() -> None:
+    rows = json.loads(Path("docs/coverage.json").read_text())
+    cp_lrp = [r for r in rows if r["composite"] == "cp_lrp" and r["result"] == examine.GOOD]
+    assert {r["type"] for r in cp_lrp if "softmax" in r["detail"].split(", ")} == SOFT
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_check_tells_what_is_lost(
     known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

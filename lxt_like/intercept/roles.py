@@ -44,3 +44,10 @@ def hand_on(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any], out
     for t in flat((out,)):
         if t.grad_fn is not None and tag(t) is None and passes_on(t.grad_fn):
             put(t, Tag(role))
+
+
+def mix(x: Tensor, out: Tensor) -> None:
+    """Attention weights mixed by constants (over heads, say) are attention weights still."""
+    found = tag(x)
+    if found is not None and found.role == "softmax":
+        put(out, Tag("softmax"))

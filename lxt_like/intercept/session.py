@@ -115,6 +115,7 @@ class Session:
             and not (self.trainable or weight.requires_grad)
             and (bias is None or not bias.requires_grad)
             and (x.is_contiguous() or not self.froze)
+            and ((found := tag(x)) is None or found.role != "softmax")
         )
 
     def moves_freely(self, x: Any) -> bool:

@@ -46,6 +46,14 @@ WEIGHTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+MIX = torch.tensor([[0.9, 0.2], [-0.1, 0.7]], dtype=torch.float64)
+HEADS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda w: F.linear(w.movedim(1, -1), MIX).movedim(-1, 1),
+    "einsum": lambda w: torch.einsum("hg,bgts->bhts", MIX, w),
+    "convolution": lambda w: F.conv2d(w, MIX[:, :, None, None]),
+}
+
+
 class Attention(nn.Module):
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -120,3 +128,58 @@ def test_addcmul_holds_its_gate() -> None:
     assert relative_error(one.relevance, two.relevance) < 1e-12
     assert "activation" not in one.ledger.entries
     assert float(one.ledger.gap.abs().max()) < 1e-12
+
+
+class Heads(nn.Module):
+    """Two heads, whose weights are mixed."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.k, self.v, self.head = (nn.Linear(4, n) for n in (4, 4, 4, 2))
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (f(x).unflatten(-1, (2, 2)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        out = self.function((q @ k.mT).softmax(-1)) @ v
+        return self.head(out.transpose(1, 2).flatten(2).mean(1))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_talking_heads_are_attention(name: str) -> None:
+    model, x = Heads(HEADS[name]).double(), given()
+    leaf = x.clone().requires_grad_()
+    Heads(lambda w: HEADS[name](w.detach())).double()(leaf)[:, 0].sum().backward()
+    for ledger in (False, True):
+        found = lxt.attribute(model, x, 0, "cp_lrp", ledger=ledger).relevance
+        assert relative_error(found, x * leaf.grad) < 1e-12
+
+
+class ConstantValues(nn.Module):
+    """Attention over learned values, beside the input itself."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.q, self.k, self.head, self.fused = *(nn.Linear(4, n) for n in (4, 4, 2)), fused
+        self.v = nn.Parameter(torch.randn(1, 5, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.q(x), self.k(x), self.v.expand(len(x), -1, -1)
+        if self.fused:
+            out = F.scaled_dot_product_attention(q, k, v)
+        else:
+            out = (q @ k.mT * 0.5).softmax(-1) @ v
+        return self.head((x + out).mean(1))
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
+def test_attention_over_constants_is_one_thing_eager_and_fused(composite: str) -> None:
+    one, two = (
+        lxt.attribute(ConstantValues(f).double(), given(), 0, composite, ledger=True)
+        for f in (True, False)
+    )
+    assert relative_error(one.relevance, two.relevance) < 1e-12
+    assert float(one.ledger.gap.abs().max()) < 1e-12
+    assert float(two.ledger.gap.abs().max()) < 1e-12
+    assert ("softmax" in two.ledger.entries) == (composite != "cp_lrp")

@@ -130,6 +130,7 @@ def one(
         with limited(SECONDS):
             target = lxt.targets.Output(score)
             found = lxt.attribute(model, given, target, composite, ledger=True)
+            lean = lxt.attribute(model, given, target, composite)
             plain = lxt.attribute(model, given, target, "gradient")
     except Exception as e:
         kind = "no rule" if isinstance(e, lxt.errors.UnruledError) else "error"
@@ -147,6 +148,10 @@ def one(
     if not all(bool(p.abs().sum() > 0) for p in parts):
         return Row(model_type, task, composite, "all zero")
     total = sum(float(p.double().abs().sum()) for p in parts)
+    without = lean.relevance.values() if isinstance(lean.relevance, dict) else [lean.relevance]
+    off = sum(float((a - b).abs().sum()) for a, b in zip(parts, without, strict=True)) / total
+    if off > 1e-3:
+        return Row(model_type, task, composite, "ledger differs", f"by {off:.1e}")
     moved = book.score.abs() + total / len(book.score) + sum(v.abs() for v in book.entries.values())
     gap = float((book.gap.abs() / moved).max())
     unruled = float((book.unruled / moved).max())

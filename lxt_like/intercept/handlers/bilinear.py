@@ -13,6 +13,7 @@ from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles
+from ..roles import mix
 from ..session import Session
 from ..tags import is_weight, rank, tag
 from .common import is_active
@@ -129,8 +130,10 @@ def times_constant(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
 ) -> Any:
     """A product with weights that do not depend on the input: a linear operation."""
-    rule = session.rule("linear", func)
     x = args[at]
+    if _attends(session, func, args, x):
+        return _With(func, args, kwargs, (at,))(x.detach())
+    rule = session.rule("linear", func)
     if session.is_plain(rule):
         out = func(*args, **kwargs)
     else:
@@ -142,7 +145,20 @@ def times_constant(
             out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
         session.claim(out, func, args)
+    mix(x, out)
     return out
+
+
+def _attends(session: Session, func: Func, args: tuple[Any, ...], x: Tensor) -> bool:
+    """Whether ``x`` weighs constant values [batch, ...], and the rule gives all to the values."""
+    found = tag(x)
+    if found is None or found.role != "softmax":
+        return False
+    values = [t for t in args if isinstance(t, Tensor) and t is not x]
+    if len(values) != 1 or values[0].dim() < 3:
+        return False  # a matrix: the weights are the signal, or are mixed
+    rule = session.rule("bilinear", func)
+    return isinstance(rule, Uniform) and found.role in rule.weights["bilinear"]
 
 
 def _product(

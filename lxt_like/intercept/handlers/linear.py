@@ -12,6 +12,7 @@ from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, LinearMap
 from ..causes import put_cause
 from ..registry import ENTRIES, Func, handles
+from ..roles import mix
 from ..session import Session
 from ..tags import is_weight
 from .bilinear import pair
@@ -76,6 +77,7 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             return out
     if is_active(weight) or isinstance(rule, Gradient):
         session.claim(out, asked, args)
+    mix(x, out)
     return out
 
 
