@@ -1,4 +1,4 @@
-"""Pooling and maxima: the plain gradient is the rule."""
+"""Pooling, maxima and padding: the plain gradient is the rule."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...numerics import inner
-from ..registry import ENTRIES, Func, functions, handles, register
+from ..registry import ENTRIES, Entry, Func, functions, handles, register
 from ..session import Session
-from ..tags import put_twin, twin
+from ..tags import carry, put_twin, twin
 
 _NAMES = """
     max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
@@ -32,6 +33,19 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         rest = {k: v for k, v in kwargs.items() if k != "value"}
         _frame(session, out, args[0], partial(_call, func, args[1:number], rest))
     return out
+
+
+def _cut(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Patches cut out of the input, and of a frame of zeros around it."""
+    out = func(*args, **kwargs)
+    carry(args[0], out)
+    if session.first_layer:
+        _frame(session, out, args[0], partial(_call, func, args[1:], kwargs))
+    return out
+
+
+# Tensor.unfold, of the same name, only moves
+ENTRIES[F.unfold] = Entry("unfold", "pooling", _cut)
 
 
 def _call(func: Func, rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:
