@@ -271,6 +271,25 @@ class Measure:
         carry_all(result, target)
         return target
 
+    def handed_back(self, out: Any, path: str) -> Any:
+        """What a reentrant checkpoint recomputed, with its constants as leaves.
+
+        Autograd has every output of such a checkpoint depend on the input, so relevance arrives
+        at the constants among them (T5's position bias), and goes no further.
+        """
+        return _map(partial(self._leaf, path), out)
+
+    def _leaf(self, path: str, t: Tensor) -> Tensor:
+        if t.requires_grad or not (t.is_floating_point() or t.is_complex()):
+            return t
+        record = Record("checkpoint", "", path)
+        self.records.append(record)
+        leaf = t.detach().requires_grad_()
+        cell = self._cell(leaf)
+        leaf.register_hook(partial(self._on_arrived, record, cell))
+        leaf.register_hook(partial(self._on_constant, record, causes.cause_of(t, self.names), cell))
+        return leaf
+
     # -- values ----------------------------------------------------------------------------------
 
     def _cell(self, t: Tensor) -> Cell:
