@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -39,6 +40,12 @@ def cause_of(t: Tensor, names: dict[int, str]) -> str:
     if found is not None:
         return str(found)
     return cause_of_name(names[id(t)]) if id(t) in names else "constant"
+
+
+def cause_of_all(tensors: Iterable[Tensor], names: dict[int, str]) -> str:
+    """The cause that a constant computed from ``tensors`` is booked under."""
+    found = {cause_of(t, names) for t in tensors}
+    return next((c for c in _PRIORITY if c in found), "constant")
 
 
 def put_cause(t: Tensor, cause: str) -> None:

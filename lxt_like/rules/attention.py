@@ -20,11 +20,15 @@ AttentionOp = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 @dataclass(frozen=True)
 class AttentionForm:
-    """How a kernel forms its scores: the scale of q k^T, causality, grouped heads."""
+    """How a kernel forms its scores: the scale of q k^T, causality, grouped heads.
+
+    ``causes``: what q k^T and the additive bias stand for where they are constant.
+    """
 
     scale: float | None = None
     is_causal: bool = False
     enable_gqa: bool = False
+    causes: tuple[str, str] = ("constant", "constant")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class UniformAttention(Rule):
     1/4, 1/4, 1/2, which is exact around any fused kernel.  An additive bias on the scores
     passes only the A v split and gets 1/2.  An operand that does not depend on the input leaves
     its half to the other.  Declares ``softmax`` and, for a constant bias, or constant q and k
-    under a bias that depends on the input, ``constant``.
+    under a bias that depends on the input, ``constant`` (or what they stand for).
 
     Use: the default for transformers.
     Source: Achtibat et al. 2024 (AttnLRP), section 3.3 and appendix.
@@ -203,12 +207,12 @@ class _AttentionShare:
         weights = torch.softmax(scores, -1).nan_to_num()
         g_weights = self.at_weights * (upcast(g) @ v.transpose(-1, -2))
         kept = {"softmax": softmax_bias(scores, weights, g_weights, -1)}
-        constant = None
+        constant, (cause, of_mask) = None, self.form.causes
         if not self.active:
             constant = scores_of(q, k, None, False, self.form.scale)
         elif self.mask is not None and self.mask.dtype != torch.bool and not self.mask_active:
-            constant = self.mask
+            constant, cause = self.mask, of_mask
         if constant is not None:
             g_scores = weights * (g_weights - (weights * g_weights).sum(-1, keepdim=True))
-            kept["constant"] = inner(torch.broadcast_to(constant, g_scores.shape), g_scores)
+            kept[cause] = inner(torch.broadcast_to(constant, g_scores.shape), g_scores)
         return kept

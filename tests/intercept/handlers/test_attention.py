@@ -138,6 +138,28 @@ def test_fused_equals_written_out_where_operands_are_constant(
         assert relative_error(amounts, other.ledger.entries[cause]) < 1e-9, cause
 
 
+@pytest.mark.parametrize("live_bias", [False, True])
+def test_constant_scores_are_booked_under_what_they_stand_for(live_bias: bool) -> None:
+    """T5's position bias, or queries and keys of positions alone."""
+
+    def body(attend: Callable[..., Tensor], m: Any, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (2, 3)).transpose(1, 2) for t in (m.a(x), m.b(x), x))
+        bias = m.position_bias * 1.0
+        if live_bias:
+            q = k = m.position_embedding.expand(2, -1, -1, -1) * 2.0
+            bias = m.c(x).mean(-1)[:, None, None]
+        return attend(bias)(q, k, v).transpose(1, 2).flatten(2)
+
+    found = []
+    for attend in (lambda bias: fused(attn_mask=bias), by_matmul):
+        model = inline(partial(body, attend))
+        model.position_bias = torch.nn.Parameter(ALIBI, requires_grad=False)
+        model.position_embedding = torch.nn.Parameter(random(1, 2, LENGTH, 3), requires_grad=False)
+        found.append(account(model, random(2, LENGTH, 6)).ledger.entries)
+    assert found[0].keys() == found[1].keys() == {"bias", "softmax", "position"}
+    assert relative_error(found[0]["position"], found[1]["position"]) < 1e-9
+
+
 def test_dropout_of_the_weights_is_refused() -> None:
     model = model_of(fused(dropout_p=0.1))
     with pytest.raises(UnruledError, match=r"attention dropout is active.*eval\(\).*in the model"):
