@@ -75,8 +75,8 @@ class UniformAttention(Rule):
 class ValueOnly(Rule):
     """CP-LRP's attention: the attention weights are constant, the values take everything.
 
-    Formula: R_v = v A^T g, R_q = R_k = 0.  It conserves.  Values that do not depend on the input
-    leave everything to the weights, as in :class:`UniformAttention`.
+    Formula: R_v = v A^T g, R_q = R_k = 0.  It conserves.  What values that do not depend on the
+    input take is a constant's.
 
     Use: CP-LRP; where only the flow of values matters.
     Source: Ali et al. 2022 (CP-LRP).
@@ -95,10 +95,10 @@ class ValueOnly(Rule):
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)`` with q, k and the mask held constant."""
-        if not v.requires_grad:
-            return UniformAttention().attention(op, q, k, v, mask, form, book)
         if mask is not None and mask.requires_grad:
             mask = scaled(mask, 0.0)  # torch chooses its kernel by whether the mask is active
+        if not v.requires_grad:
+            return op(q.detach(), k.detach(), v, mask).detach()
         # a node of its own: where the same tensor is key and value, the key's share stays out
         return op(q.detach(), k.detach(), consumer(v), mask)
 
