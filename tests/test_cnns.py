@@ -17,7 +17,7 @@ from lxt_like.composites import PRESETS
 from tests.models.cnn import CNNS, build_cnn
 from tests.oracles.arrays import relative_error
 from tests.restore.snapshot import differences, snapshot
-from tests.support import random
+from tests.support import closing_error, random
 
 # gradients, not LRP: nothing to conserve
 GRADIENTS = {"gradient", "deconvnet", "guided_backprop", "beta_smooth"}
@@ -205,6 +205,38 @@ class TestFirstLayer:
         assert found.ledger is not None
         frame = direct.sum((1, 2, 3)) - inside.sum((1, 2, 3))
         assert relative_error(found.ledger.entries["constant"], frame) < 1e-9
+
+    @pytest.mark.parametrize("name", ["unfold", "unfold, strided", "constant_pad_nd"])
+    def test_a_frame_takes_its_share_however_it_is_added(self, rule: rules.Rule, name: str) -> None:
+        """Patches cut out by F.unfold and a product are the convolution of the padded input."""
+        stride = 2 if "strided" in name else 1
+
+        class Net(nn.Module):
+            def __init__(self, direct: bool) -> None:
+                super().__init__()
+                self.direct = direct
+                self.weight, self.bias = random(4, 2, 3, 3), random(4, seed=1)
+                self.head = random(4, 3, seed=2)
+
+            def forward(self, x: Tensor) -> Tensor:
+                if self.direct or name == "constant_pad_nd":
+                    pad = F.pad if self.direct else torch.constant_pad_nd
+                    padded = pad(x, (1, 1, 1, 1))
+                    z = F.conv2d(padded, self.weight, self.bias, stride).flatten(2)
+                else:
+                    patches = F.unfold(x, 3, padding=1, stride=stride).transpose(1, 2)
+                    z = F.linear(patches, self.weight.flatten(1), self.bias).transpose(1, 2)
+                return z.relu().mean(-1) @ self.head
+
+        x, composite = random(2, 2, 6, 6), self.composite(rule, where="first")
+        want, found = (
+            lxt.attribute(Net(direct), x, 1, composite, ledger=True) for direct in (True, False)
+        )
+        assert relative_error(found.relevance, want.relevance) < 1e-12
+        assert found.ledger is not None and want.ledger is not None
+        assert closing_error(found.ledger) < 1e-12
+        for cause, amounts in want.ledger.entries.items():
+            assert relative_error(found.ledger.entries[cause], amounts) < 1e-9, cause
 
     def test_zeros_take_their_share(self, rule: rules.Rule) -> None:
         model, x = build_cnn("lenet"), torch.zeros(1, 3, 12, 12).double()

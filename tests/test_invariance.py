@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,6 +104,40 @@ def test_checkpoints_that_the_model_calls_itself(reentrant: bool, ledger: bool) 
     assert relative_error(got.relevance, want.relevance) < 1e-12
     if ledger:
         assert closing_error(got.ledger) < 1e-12
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_constant_that_one_checkpoint_makes_for_the_next(reentrant: bool, composite: str) -> None:
+    """As T5's first block makes the position bias of all."""
+    table = nn.Parameter(random(2, 6, seed=5))
+
+    def block(m: nn.Module, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        if bias is None:
+            bias = m.position(torch.arange(2))
+        return (m.a(x) + bias).relu() * m.b(x).sigmoid(), bias
+
+    def run(m: nn.Module, x: Tensor, **options: Any) -> Tensor:
+        bias = None
+        for _ in range(3):
+            x, bias = checkpoint(block, m, x, bias, **options) if options else block(m, x, bias)
+        return x
+
+    def model(body: Any) -> Any:
+        made = inline(body)
+        made.position = nn.Embedding(2, 6, _weight=table).requires_grad_(False)
+        return made
+
+    x = random(2, 6)
+    want = lxt.attribute(model(run), x, 0, composite, ledger=True)
+    again = partial(run, use_reentrant=reentrant)
+    got = lxt.attribute(model(again), x, 0, composite, ledger=True)
+    assert relative_error(got.relevance, want.relevance) < 1e-12
+    assert closing_error(got.ledger) < 1e-12
+    assert "position" in want.ledger.entries
+    assert got.ledger.entries.keys() == want.ledger.entries.keys()
+    for cause, amounts in want.ledger.entries.items():
+        assert relative_error(got.ledger.entries[cause], amounts) < 1e-9, cause
 
 
 def test_execution_order_survives_recomputation() -> None:

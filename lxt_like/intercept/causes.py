@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..numerics import inner
-from ..rules.base import Declaration
-from .registry import ENTRIES, Func
+from .registry import Func
 
 ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
@@ -41,6 +40,12 @@ def cause_of(t: Tensor, names: dict[int, str]) -> str:
     if found is not None:
         return str(found)
     return cause_of_name(names[id(t)]) if id(t) in names else "constant"
+
+
+def cause_of_all(tensors: Iterable[Tensor], names: dict[int, str]) -> str:
+    """The cause that a constant computed from ``tensors`` is booked under."""
+    found = {cause_of(t, names) for t in tensors}
+    return next((c for c in _PRIORITY if c in found), "constant")
 
 
 def put_cause(t: Tensor, cause: str) -> None:
@@ -77,62 +82,6 @@ def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, float]:
     return {"rounding": inner(out, g) - inner(x, g.to(x.dtype))}
 
 
-def _scalar_share(factor: float, g: Tensor) -> dict[str, float]:
-    return {"constant": inner(torch.full_like(g, factor), g)}
-
-
-def _filled_share(value: float, where: Tensor, g: Tensor) -> dict[str, float]:
-    kept = g.masked_fill(~torch.broadcast_to(where, g.shape), 0.0)
-    if value != value or abs(value) == float("inf"):
-        return {}
-    return {"constant": value * float(kept.double().sum())}
-
-
-def _set_share(value: float, index: Any, g: Tensor) -> dict[str, float]:
-    """x[index] = value."""
-    written = torch.zeros_like(g, dtype=torch.bool)
-    written[index] = True
-    return _filled_share(value, written, g)
-
-
-_SIGN = {"add": 1.0, "__radd__": 1.0, "sub": -1.0, "subtract": -1.0, "rsub": 1.0, "__rsub__": 1.0}
-
-
-def scalar_shares(
-    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], kind: str
-) -> list[Declaration]:
-    """Closed forms for Python numbers that an operation adds or fills in."""
-    entry = ENTRIES.get(func)
-    name = entry.name if entry is not None else getattr(func, "__name__", "")
-    if kind == "add" and name in _SIGN and len(args) > 1:
-        a, b = args[0], args[1]
-        number = b if not isinstance(b, Tensor) else a
-        if isinstance(number, Tensor) or not isinstance(number, (int, float)):
-            return []
-        alpha = float(kwargs.get("alpha", 1))
-        sign = _SIGN[name]
-        if not isinstance(b, Tensor) and name not in ("rsub", "__rsub__"):
-            sign *= alpha
-        elif not isinstance(a, Tensor):  # torch.sub(2, x)
-            sign = 1.0
-        return [partial(_scalar_share, sign * float(number))]
-    if name == "masked_fill" and len(args) > 2 and isinstance(args[2], (int, float)):
-        return [partial(_filled_share, float(args[2]), args[1].detach())]
-    if name == "set_item" and isinstance(args[2], (int, float)):
-        return [partial(_set_share, float(args[2]), args[1])]
-    if name == "filled" and (len(args) < 2 or isinstance(args[1], (int, float))):
-        return [partial(_scalar_share, float(args[1]) if len(args) > 1 else 0.0)]
-    if name == "where" and len(args) > 2:
-        out: list[Declaration] = []
-        condition = args[0].detach()
-        if isinstance(args[1], (int, float)):
-            out.append(partial(_filled_share, float(args[1]), condition))
-        if isinstance(args[2], (int, float)):
-            out.append(partial(_filled_share, float(args[2]), ~condition))
-        return out
-    return []
-
-
 _NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_"})
 _DUNDER = {
     "__iadd__": "add",
@@ -166,6 +115,11 @@ def filled(x: Tensor, value: float | Tensor = 0.0) -> Tensor:
     return x.masked_fill(torch.ones((), dtype=torch.bool, device=x.device), value)
 
 
+def filled_diagonal(x: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """What ``x.fill_diagonal_(fill_value)`` leaves in x, as a new tensor."""
+    return x.clone().fill_diagonal_(fill_value, wrap)
+
+
 def overwritten(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     """What ``x.copy_(source)`` leaves in x, as a new tensor."""
     return source.to(x.dtype).expand(x.shape).clone()
@@ -185,6 +139,8 @@ def out_of_place(
         return overwritten, rest, kwargs
     if name in ("zero_", "fill_"):
         return filled, rest, kwargs
+    if name == "fill_diagonal_":
+        return filled_diagonal, rest, kwargs
     if name in ("normal_", "uniform_", "set_", "resize_"):
         return None, rest, kwargs
     plain = _DUNDER.get(name, name.rstrip("_"))

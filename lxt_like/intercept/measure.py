@@ -28,6 +28,7 @@ from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
 from .tags import Tag, flat, is_weight, put, put_twin, recipe, replace, tag, twin
+from .written import number_shares
 
 if TYPE_CHECKING:
     from .session import Session
@@ -109,9 +110,9 @@ class Measure:
         for cause, amount in declaration(g).items():
             record.add(cause, self.sample, amount)
 
-    def add_constant(self, value: Tensor, factor: float = 1.0) -> None:
+    def add_constant(self, value: Tensor, factor: float = 1.0, cause: str = "bias") -> None:
         """The running operation adds ``factor * value`` (broadcast) to its output."""
-        self._pending.append(partial(causes.constant_share, "bias", value.detach(), factor))
+        self._pending.append(partial(causes.constant_share, cause, value.detach(), factor))
 
     # -- what operations do --------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Measure:
                 record.kind, record.rule = self.rule
             declarations = [
                 *self._pending,
-                *causes.scalar_shares(func, args, kwargs, kind),
+                *number_shares(func, args, kwargs),
             ]
             if kind == "cast":
                 declarations.append(partial(causes.rounding, out.detach(), args[0].detach()))
@@ -269,6 +270,25 @@ class Measure:
         replace(target, None)
         carry_all(result, target)
         return target
+
+    def handed_back(self, out: Any, path: str) -> Any:
+        """What a reentrant checkpoint recomputed, with its constants as leaves.
+
+        Autograd has every output of such a checkpoint depend on the input, so relevance arrives
+        at the constants among them (T5's position bias), and goes no further.
+        """
+        return _map(partial(self._leaf, path), out)
+
+    def _leaf(self, path: str, t: Tensor) -> Tensor:
+        if t.requires_grad or not (t.is_floating_point() or t.is_complex()):
+            return t
+        record = Record("checkpoint", "", path)
+        self.records.append(record)
+        leaf = t.detach().requires_grad_()
+        cell = self._cell(leaf)
+        leaf.register_hook(partial(self._on_arrived, record, cell))
+        leaf.register_hook(partial(self._on_constant, record, causes.cause_of(t, self.names), cell))
+        return leaf
 
     # -- values ----------------------------------------------------------------------------------
 

@@ -121,6 +121,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     "where": ("condition", "input", "other"),
     "masked_fill": ("input", "mask", "value"),
 }
+_OF_METHOD: dict[Func, tuple[str, ...]] = {torch.Tensor.where: ("input", "condition", "other")}
 
 
 def positional(
@@ -135,7 +136,7 @@ def positional(
         entry = ENTRIES.get(entry.in_place_of)
     if entry is None or not kwargs:
         return args, kwargs
-    names = _OPERANDS.get(entry.name, _INPUT)
+    names = _OF_METHOD.get(func) or _OPERANDS.get(entry.name, _INPUT)
     if len(args) >= len(names):
         return args, kwargs
     rest = dict(kwargs)

@@ -148,7 +148,7 @@ class Patch:
     ) -> Any:
         """Run a module's own forward in its place on the session's stack."""
         session = self.session
-        recomputing = torch._C._current_graph_task_id() != -1
+        recomputing = is_recomputing()
         if threading.get_ident() != self.owner and not recomputing:
             return self._elsewhere(scoped, args, kwargs)
         outermost = not session.stack and not recomputing
@@ -289,9 +289,17 @@ class _Recomputed:
                 out = self.function(*args, **kwargs)
             finally:
                 patch.session.stack.pop()
+        measure = patch.session.measure
+        if measure is not None and is_recomputing():
+            out = measure.handed_back(out, self.path)
         if self.checked and torch.is_grad_enabled():
             patch.check(tensors_of(out))
         return out
+
+
+def is_recomputing() -> bool:
+    """Whether a backward is running: what a model computes now, a checkpoint computes again."""
+    return torch._C._current_graph_task_id() != -1
 
 
 _ASIDE = ("loss", "attentions", "router_logits", "past_key_values", "aux")

@@ -20,11 +20,15 @@ AttentionOp = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 @dataclass(frozen=True)
 class AttentionForm:
-    """How a kernel forms its scores: the scale of q k^T, causality, grouped heads."""
+    """How a kernel forms its scores: the scale of q k^T, causality, grouped heads.
+
+    ``causes``: what q k^T and the additive bias stand for where they are constant.
+    """
 
     scale: float | None = None
     is_causal: bool = False
     enable_gqa: bool = False
+    causes: tuple[str, str] = ("constant", "constant")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class UniformAttention(Rule):
     gradient and is split again between q and k.  So the gradients of q, k, v are scaled by
     1/4, 1/4, 1/2, which is exact around any fused kernel.  An additive bias on the scores
     passes only the A v split and gets 1/2.  An operand that does not depend on the input leaves
-    its half to the other.  Declares ``softmax`` and, for a constant bias, ``constant``.
+    its half to the other.  Declares ``softmax`` and, for a constant bias, or constant q and k
+    under a bias that depends on the input, ``constant`` (or what they stand for).
 
     Use: the default for transformers.
     Source: Achtibat et al. 2024 (AttnLRP), section 3.3 and appendix.
@@ -70,7 +75,8 @@ class UniformAttention(Rule):
 class ValueOnly(Rule):
     """CP-LRP's attention: the attention weights are constant, the values take everything.
 
-    Formula: R_v = v A^T g, R_q = R_k = 0.  It conserves.
+    Formula: R_v = v A^T g, R_q = R_k = 0.  It conserves.  What values that do not depend on the
+    input take is a constant's.
 
     Use: CP-LRP; where only the flow of values matters.
     Source: Ali et al. 2022 (CP-LRP).
@@ -91,8 +97,10 @@ class ValueOnly(Rule):
         """``op(q, k, v, mask)`` with q, k and the mask held constant."""
         if mask is not None and mask.requires_grad:
             mask = scaled(mask, 0.0)  # torch chooses its kernel by whether the mask is active
+        if not v.requires_grad:
+            return op(q.detach(), k.detach(), v, mask).detach()
         # a node of its own: where the same tensor is key and value, the key's share stays out
-        return op(q.detach(), k.detach(), consumer(v) if v.requires_grad else v, mask)
+        return op(q.detach(), k.detach(), consumer(v), mask)
 
 
 def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:
@@ -172,7 +180,7 @@ def scores_of(
 
 
 class _AttentionShare:
-    """What UniformAttention keeps: the softmax's Taylor bias and a constant bias' share."""
+    """What UniformAttention keeps: the softmax's Taylor bias, and constant scores' share."""
 
     def __init__(
         self,
@@ -183,14 +191,14 @@ class _AttentionShare:
         form: AttentionForm,
         at_weights: float,
     ) -> None:
-        self.active = any(t is not None and t.requires_grad for t in (q, k, mask))
+        self.active = q.requires_grad or k.requires_grad
         self.mask_active = mask is not None and mask.requires_grad
         self.q, self.k, self.v = (t.detach().clone() for t in (q, k, v))
         self.mask = None if mask is None else mask.detach()
         self.form, self.at_weights = form, at_weights
 
     def __call__(self, g: Tensor) -> dict[str, float]:
-        if not self.active:
+        if not (self.active or self.mask_active):
             return {}
         q, k, v = (upcast(t) for t in (self.q, self.k, self.v))
         if self.form.enable_gqa:
@@ -199,7 +207,12 @@ class _AttentionShare:
         weights = torch.softmax(scores, -1).nan_to_num()
         g_weights = self.at_weights * (upcast(g) @ v.transpose(-1, -2))
         kept = {"softmax": softmax_bias(scores, weights, g_weights, -1)}
-        if self.mask is not None and self.mask.dtype != torch.bool and not self.mask_active:
+        constant, (cause, of_mask) = None, self.form.causes
+        if not self.active:
+            constant = scores_of(q, k, None, False, self.form.scale)
+        elif self.mask is not None and self.mask.dtype != torch.bool and not self.mask_active:
+            constant, cause = self.mask, of_mask
+        if constant is not None:
             g_scores = weights * (g_weights - (weights * g_weights).sum(-1, keepdim=True))
-            kept["constant"] = inner(torch.broadcast_to(self.mask, g_scores.shape), g_scores)
+            kept[cause] = inner(torch.broadcast_to(constant, g_scores.shape), g_scores)
         return kept

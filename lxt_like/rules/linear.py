@@ -337,17 +337,18 @@ class Epsilon(LinearRule):
         total, bias = step.z, step.bias
         if self.zero_bias and bias is not None:
             total, bias = total - bias, None
-        s = step.divide(self._stabilized(total), total, bias, may_vanish=self.scaled)
+        den = self._stabilized(total, step.map.batched)
+        s = step.divide(den, total, bias, may_vanish=self.scaled)
         return step.map.transposed(s, step.weight, step.x)
 
-    def _stabilized(self, z: Tensor) -> Tensor:
+    def _stabilized(self, z: Tensor, batched: bool) -> Tensor:
         if self.eps == 0:
             return z
         if not (self.clip or self.scaled):
             return torch.copysign(z.new_tensor(self.eps), z).add_(z)
         eps = z.new_tensor(self.eps)
         if self.scaled:
-            dims = list(range(1, z.dim())) or [0]
+            dims = list(range(1 if batched else 0, z.dim())) or [0]
             eps = eps * z.square().mean(dims, keepdim=True).sqrt()
         if self.clip:
             return torch.copysign(torch.maximum(z.abs(), eps), z)

@@ -20,10 +20,12 @@ Pair = tuple[Tensor, Tensor]
 class LinearMap(ABC):
     """The map x, W -> W x of one call, without its bias.
 
-    ``channels``: the dimension of the output along which a bias of shape [out] lies.
+    ``channels``: the dimension of the output along which a bias of shape [out] lies;
+    ``batched``: whether its first is that of the samples.
     """
 
     channels: int = -1
+    batched: bool = True
 
     @abstractmethod
     def forward(self, x: Tensor, w: Tensor) -> Tensor:

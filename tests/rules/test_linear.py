@@ -77,6 +77,23 @@ def test_convolution(eps: float, name: str, x: Any, weight: Any, options: Any) -
     assert books.entries.get("epsilon", 0.0) == pytest.approx(want["epsilon"].sum(), abs=1e-11)
 
 
+@pytest.mark.parametrize("options", [{"scaled": True}, {"scaled": True, "clip": True}])
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv_transpose2d"])
+def test_a_sample_without_a_batch_is_a_batch_of_one(name: str, options: dict[str, bool]) -> None:
+    function, size = getattr(F, name), int(name[-2])
+    x, W = random(2, *[5] * size).requires_grad_(), random(2, 2, *[3] * size)
+    found = []
+    for batched in (False, True):
+        given = x[None] if batched else x
+        books, made = Books(), Convolution(W, transposed="transpose" in name, batched=batched)
+        rule, call = Epsilon(0.5, **options), partial(function, weight=W)
+        out = rule.linear(call, made, given, W, None, books)
+        (g,) = torch.autograd.grad(out, x, torch.ones_like(out))
+        found.append((g, books.entries["epsilon"]))
+    assert relative_error(found[0][0], found[1][0]) < 1e-12
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-11)
+
+
 def test_a_relu_may_overwrite_the_output() -> None:
     x, W = random(3, 4).requires_grad_(), random(5, 4)
     g = random(3, 5, seed=1)

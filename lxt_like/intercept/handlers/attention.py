@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...rules.attention import AttentionForm, UniformAttention, ValueOnly, is_one_kernel
+from ..causes import cause_of, cause_of_all
 from ..graph import claim_node
 from ..registry import Func, handles
 from ..session import Session
@@ -36,10 +37,15 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     if isinstance(rule, (UniformAttention, ValueOnly)):
         form = None
         if session.measure is not None:
+            known = session.measure.names
             form = AttentionForm(
                 scale=given.get("scale"),
                 is_causal=bool(given.get("is_causal", False)),
                 enable_gqa=bool(given.get("enable_gqa", False)),
+                causes=(
+                    cause_of_all((q, k), known),
+                    "constant" if mask is None else cause_of(mask, known),
+                ),
             )
         out = rule.attention(partial(_kernel, given), q, k, v, mask, form, session.measure)
     else:

@@ -15,7 +15,7 @@ from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix
 from ..session import Session
-from ..tags import is_weight, rank, tag
+from ..tags import carry, is_weight, put_twin, rank, tag, twin
 from .common import is_active
 from .ruled import ruled
 
@@ -214,6 +214,8 @@ def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = list(operands[0])
     args = (equation, *operands)
+    if len(operands) == 1:
+        return _of_one(session, func, equation, operands[0])
     live = [i for i, t in enumerate(args) if is_active(t) and not is_weight(t)]
     if len(live) == 2:
         return pair(session, func, args, kwargs, (live[0], live[1]))
@@ -221,4 +223,17 @@ def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         return times_constant(session, func, args, kwargs, live[0], None)
     out = func(*args, **kwargs)
     session.note(out, func)
+    return out
+
+
+def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
+    """A transpose, a diagonal or a plain sum: coefficients of 1, so it needs no rule."""
+    out: Tensor = func(equation, x)
+    before, arrow, after = equation.replace(" ", "").partition("->")
+    letters = before.replace(".", "")
+    sums = bool(set(before) - set(after)) if arrow else len(set(letters)) < len(letters)
+    if not sums:  # every element of the output is one of the input
+        carry(x, out)
+        mate = twin(x) if session.first_layer else None
+        put_twin(out, None if mate is None else func(equation, mate))
     return out

@@ -1,42 +1,70 @@
-"""Pooling and maxima: the plain gradient is the rule."""
+"""Pooling, maxima and padding: the plain gradient is the rule."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...numerics import inner
-from ..registry import Func, functions, handles, register
+from ..registry import ENTRIES, Entry, Func, functions, handles, register
 from ..roles import hand_on
 from ..session import Session
-from ..tags import put_twin, twin
+from ..tags import carry, put_twin, twin
 
 _NAMES = """
     max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-    amax amin max min maximum minimum interpolate upsample
+    amax amin max min maximum minimum interpolate upsample pad_sequence
 """.split()
 
 register("pooling", [n for n in _NAMES if functions(n)])
 
 
-@handles("pooling", "pad")
+@handles("pooling", "pad", "constant_pad_nd")
 def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Padding with a number adds no input; the other modes repeat the input's own values."""
     out = func(*args, **kwargs)
-    mate = twin(args[0]) if session.first_layer else None
-    if mate is not None:
+    if session.first_layer:
+        number = 3 if ENTRIES[func].name == "pad" else 2
         rest = {k: v for k, v in kwargs.items() if k != "value"}
-        moved = func(mate, *args[1:3], **rest)
-        put_twin(out, moved)
-        if session.measure is not None:
-            inside = func(torch.ones_like(mate), *args[1:3], **rest)
-            session.measure.declare(moved, partial(_frame_share, inside == 0))
+        _frame(session, out, args[0], partial(_call, func, args[1:number], rest))
     hand_on(session, args, kwargs, out)
     return out
+
+
+def _cut(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Patches cut out of the input, and of a frame of zeros around it."""
+    out = func(*args, **kwargs)
+    carry(args[0], out)
+    if session.first_layer:
+        _frame(session, out, args[0], partial(_call, func, args[1:], kwargs))
+    return out
+
+
+# Tensor.unfold, of the same name, only moves
+ENTRIES[F.unfold] = Entry("unfold", "pooling", _cut)
+
+
+def _call(func: Func, rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:
+    out: Tensor = func(x, *rest, **kwargs)
+    return out
+
+
+def _frame(session: Session, out: Tensor, x: Any, move: Callable[[Tensor], Tensor]) -> None:
+    """The twin goes where ``x`` goes; what falls on zeros that ``move`` adds is no input's."""
+    mate = twin(x)
+    if mate is None:
+        return
+    moved = move(mate)
+    put_twin(out, moved)
+    if session.measure is not None:
+        inside = move(torch.ones_like(mate))
+        session.measure.declare(moved, partial(_frame_share, inside == 0))
 
 
 def _frame_share(frame: Tensor, r: Tensor) -> dict[str, float]:

@@ -160,6 +160,8 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
             a, b = scaled(a, 0.5), scaled(b, 0.5)
     if session.measure is not None and any(signals) and not (is_active(x) and not is_weight(x)):
         session.measure.add_constant(x)
+    elif session.measure is not None and not any(signals):
+        session.measure.add_constant(a * b, kwargs.get("value", 1), "constant")
     out = func(x, a, b, **kwargs)
     session.claim(out, func, (x, a, b))
     return out

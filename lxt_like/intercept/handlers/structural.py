@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...rules.add import Ratio
-from ..causes import overwritten, set_item
+from ..causes import filled_diagonal, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..roles import WEIGHTS, common_role, is_signal
 from ..session import Session
@@ -36,14 +36,14 @@ CASTS = "to type type_as float half bfloat16 double".split()
 
 SUMS = """
     sum mean cumsum nansum
-    index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill
+    index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill index_fill
     select_scatter slice_scatter diagonal_scatter block_diag
 """.split()
 """Linear in all their tensor operands together."""
 
 WRITES = """
     __setitem__ copy_ scatter_ scatter_add_ index_put_ index_copy_ index_add_ masked_scatter_
-    masked_fill_
+    masked_fill_ index_fill_ fill_diagonal_
 """.split()
 """What writes values into its first argument, linear in them and in what stays."""
 
@@ -182,6 +182,7 @@ register(
 )
 register("sum", WRITES, _write)
 ENTRIES[set_item] = Entry("set_item", "sum", _write)
+ENTRIES[filled_diagonal] = Entry("filled_diagonal", "sum", _scatter)
 ENTRIES[overwritten] = Entry("overwritten", "sum", _write)
 register("sum", JOINS, _join)
 register("add", _known(ADDITIONS), _add)

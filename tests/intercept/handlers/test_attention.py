@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,6 +94,74 @@ def test_fused_equals_written_out(name: str, composite: str) -> None:
     for cause, amounts in one.ledger.entries.items():
         assert relative_error(amounts, other.ledger.entries[cause]) < 1e-9, cause
     assert ("softmax" in one.ledger.entries) == (composite == "attnlrp")
+
+
+LIVE = ["", "q", "k", "v", "qk", "qv", "kv", "qkv"]
+BIASES: dict[str, Callable[[Any, Tensor], Tensor | None]] = {
+    "no bias": lambda m, x: None,
+    "constant bias": lambda m, x: ALIBI,
+    "live bias": lambda m, x: m.c(x).mean(-1)[:, None, None] + ALIBI,
+    "live bias over forbidden pairs": lambda m, x: (
+        m.c(x).mean(-1)[:, None, None].masked_fill(~CAUSAL, -math.inf)
+    ),
+}
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("live", LIVE)
+def test_fused_equals_written_out_where_operands_are_constant(
+    live: str, bias: str, composite: str
+) -> None:
+    """A constant operand leaves its share to the others; a constant score keeps its own."""
+
+    def body(attend: Callable[..., Tensor], m: Any, x: Tensor) -> Tensor:
+        parts = {"q": m.a(x), "k": m.b(x), "v": x}
+        parts = {n: t if n in live else random(2, LENGTH, 6, seed=ord(n)) for n, t in parts.items()}
+        q, k, v = (t.unflatten(-1, (2, 3)).transpose(1, 2) for t in parts.values())
+        return attend(q, k, v, BIASES[bias](m, x)).transpose(1, 2).flatten(2) + x
+
+    def kernel(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    def by_parts(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return by_matmul(mask)(q, k, v)
+
+    x = random(2, LENGTH, 6)
+    one = account(inline(partial(body, kernel)), x, composite=composite)
+    if composite == "cp_lrp" and "v" not in live:  # nothing flows through constant weights
+        beside = account(inline(lambda m, x: x), x, composite=composite)
+        assert relative_error(one.relevance, beside.relevance) < 1e-12
+        rest = one.score - beside.score
+        assert relative_error(one.ledger.entries["constant"], rest) < 1e-11
+        return
+    other = account(inline(partial(body, by_parts)), x, composite=composite)
+    assert relative_error(one.relevance, other.relevance) < 1e-10
+    assert one.ledger.entries.keys() == other.ledger.entries.keys()
+    for cause, amounts in one.ledger.entries.items():
+        assert relative_error(amounts, other.ledger.entries[cause]) < 1e-9, cause
+
+
+@pytest.mark.parametrize("live_bias", [False, True])
+def test_constant_scores_are_booked_under_what_they_stand_for(live_bias: bool) -> None:
+    """T5's position bias, or queries and keys of positions alone."""
+
+    def body(attend: Callable[..., Tensor], m: Any, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (2, 3)).transpose(1, 2) for t in (m.a(x), m.b(x), x))
+        bias = m.position_bias * 1.0
+        if live_bias:
+            q = k = m.position_embedding.expand(2, -1, -1, -1) * 2.0
+            bias = m.c(x).mean(-1)[:, None, None]
+        return attend(bias)(q, k, v).transpose(1, 2).flatten(2)
+
+    found = []
+    for attend in (lambda bias: fused(attn_mask=bias), by_matmul):
+        model = inline(partial(body, attend))
+        model.position_bias = torch.nn.Parameter(ALIBI, requires_grad=False)
+        model.position_embedding = torch.nn.Parameter(random(1, 2, LENGTH, 3), requires_grad=False)
+        found.append(account(model, random(2, LENGTH, 6)).ledger.entries)
+    assert found[0].keys() == found[1].keys() == {"bias", "softmax", "position"}
+    assert relative_error(found[0]["position"], found[1]["position"]) < 1e-9
 
 
 def test_dropout_of_the_weights_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -106,6 +107,73 @@ def test_epsilon_reaches_every_spelling() -> None:
     ]
     for other in relevances[1:]:
         assert relative_error(other, relevances[0]) < 1e-11
+
+
+# an einsum of one operand, and the same without: [batch, 6, 6] -> [batch, 6]
+ALONE: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "sum": ("bij->bi", lambda t: t.sum(2)),
+    "sum of a list": ("bij->bj", lambda t: t.sum(1)),
+    "transpose": ("bij->bji", lambda t: t.transpose(1, 2)),
+    "diagonal": ("bii->bi", lambda t: t.diagonal(dim1=1, dim2=2)),
+    "trace": ("bii->b", lambda t: t.diagonal(dim1=1, dim2=2).sum(1)),
+    "implicit order": ("bji", lambda t: t.transpose(1, 2)),
+    "ellipsis": ("...j -> ...", lambda t: t.sum(-1)),
+    "ellipsis summed": ("...j -> j", lambda t: t.sum((0, 1))),
+}
+
+
+@pytest.mark.parametrize(
+    "composite", ["attnlrp", "cp_lrp", "epsilon_plus", "epsilon_alpha2_beta1", "epsilon_gamma_box"]
+)
+@pytest.mark.parametrize("name", ALONE)
+def test_one_operand_needs_no_rule(name: str, composite: str) -> None:
+    equation, same = ALONE[name]
+
+    def einsum(t: Tensor) -> Tensor:
+        return torch.einsum(equation, [t] if "list" in name else t)
+
+    def body(form: Callable[[Tensor], Tensor], m: nn.Module, x: Tensor) -> Tensor:
+        h = form(m.a(x).relu())
+        return (h if h.dim() == 3 else h.reshape(-1, 1, 1).expand(-1, 1, 6)[: len(x)]) + 0 * x
+
+    x = random(2, 6, 6)
+    got, want = (account(inline(partial(body, f)), x, composite=composite) for f in (einsum, same))
+    assert relative_error(got.relevance, want.relevance) < 1e-12
+
+
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_a_transposed_weight_is_a_weight(composite: str) -> None:
+    """A sum of gates is none; what only moves them leaves them what they are."""
+
+    def gated(equation: str, same: Callable[[Tensor], Tensor], direct: bool) -> Tensor:
+        def body(m: nn.Module, x: Tensor) -> Tensor:
+            gate = m.a(x).sigmoid()
+            gate = same(gate) if direct else torch.einsum(equation, gate)
+            return gate * m.b(x)
+
+        return account(inline(body), random(6, 6, 6), composite=composite).relevance
+
+    for equation, same in (
+        ("bij->bji", lambda t: t.transpose(1, 2)),
+        ("bij->bj", lambda t: t.sum(1)),
+    ):
+        got, want = (gated(equation, same, direct) for direct in (False, True))
+        assert relative_error(got, want) < 1e-12
+
+
+def test_a_first_layer_rule_follows_a_transpose() -> None:
+    def model(direct: bool) -> nn.Module:
+        class Net(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                moved = x.permute(0, 3, 1, 2) if direct else torch.einsum("bhwc->bchw", x)
+                return nn.functional.conv2d(moved, random(4, 3, 2, 2)).relu().mean((2, 3))
+
+        return Net()
+
+    x = random(2, 5, 5, 3)
+    for composite in ("epsilon_plus_flat", "epsilon_gamma_box"):
+        got, want = (account(model(d), x, composite=composite).relevance for d in (False, True))
+        assert relative_error(got, want) < 1e-12
 
 
 def attention(m: nn.Module, x: Tensor, weights: Callable[[Tensor], Tensor]) -> Tensor:
