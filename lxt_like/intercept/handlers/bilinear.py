@@ -232,8 +232,9 @@ def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
     before, arrow, after = equation.replace(" ", "").partition("->")
     letters = before.replace(".", "")
     sums = bool(set(before) - set(after)) if arrow else len(set(letters)) < len(letters)
-    if not sums:  # every element of the output is one of the input
+    if not sums or rank(x) > 1:  # a sum of weights is a weight, of activations a signal
         carry(x, out)
+    if not sums:  # every element of the output is one of the input
         mate = twin(x) if session.first_layer else None
         put_twin(out, None if mate is None else func(equation, mate))
     return out

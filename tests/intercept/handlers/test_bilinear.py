@@ -141,24 +141,17 @@ def test_one_operand_needs_no_rule(name: str, composite: str) -> None:
     assert relative_error(got.relevance, want.relevance) < 1e-12
 
 
-@pytest.mark.parametrize("composite", COMPOSITES)
-def test_a_transposed_weight_is_a_weight(composite: str) -> None:
-    """A sum of gates is none; what only moves them leaves them what they are."""
+@EVERY_COMPOSITE
+@pytest.mark.parametrize("equation", ["bij->bji", "bij->bj", "bij->b"])
+def test_a_weight_moved_or_summed_is_a_weight(equation: str, composite: str) -> None:
+    def gate(m: nn.Module, x: Tensor) -> Tensor:
+        made = torch.einsum(equation, m.a(x).sigmoid())
+        return made[:, None, None] if made.dim() == 1 else made
 
-    def gated(equation: str, same: Callable[[Tensor], Tensor], direct: bool) -> Tensor:
-        def body(m: nn.Module, x: Tensor) -> Tensor:
-            gate = m.a(x).sigmoid()
-            gate = same(gate) if direct else torch.einsum(equation, gate)
-            return gate * m.b(x)
-
-        return account(inline(body), random(6, 6, 6), composite=composite).relevance
-
-    for equation, same in (
-        ("bij->bji", lambda t: t.transpose(1, 2)),
-        ("bij->bj", lambda t: t.sum(1)),
-    ):
-        got, want = (gated(equation, same, direct) for direct in (False, True))
-        assert relative_error(got, want) < 1e-12
+    x = random(6, 6, 6)
+    got = account(inline(lambda m, x: gate(m, x) * m.b(x)), x, composite=composite)
+    held = lxt.attribute(inline(lambda m, x: gate(m, x).detach() * m.b(x)), x, 0, composite)
+    assert relative_error(got.relevance, held.relevance) < 1e-12
 
 
 def test_a_first_layer_rule_follows_a_transpose() -> None:
