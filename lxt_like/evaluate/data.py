@@ -5,12 +5,15 @@ Nothing is opened before its turn, so a folder may be large and one bad file sto
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from torch import Tensor
 
 from ..errors import InputError
 from ..explain.image.open import is_image_like
@@ -212,28 +215,33 @@ def kind_of(content: Any, at: int) -> str:
 
 
 def _key(row: Given) -> list[Any]:
-    content = row.content
-    if isinstance(content, str):
-        return [content, row.label]
+    """Everything of a sample that a number depends on; random orders are drawn by its id."""
+    content: Any = row.content
     if isinstance(content, tuple | list):
-        return [list(content), row.label]
-    if isinstance(content, os.PathLike):
-        return [os.fspath(content), row.label]
-    return [_digest(content), row.label]
+        content = list(content)
+    elif isinstance(content, os.PathLike):
+        content = os.fspath(content)
+    elif not isinstance(content, str):
+        content = _digest(content)
+    return [row.id, content, row.label, None if row.mask is None else _digest(row.mask)]
 
 
 def _digest(content: Any) -> str:
-    """Of an image in memory."""
-    import hashlib
-
+    """Of an image in memory, or of a mask."""
+    if isinstance(content, Tensor):
+        content = content.detach().cpu()
+        content = (content.float() if content.is_floating_point() else content).numpy()
     if isinstance(content, bytes | bytearray):
         data = bytes(content)
     elif hasattr(content, "tobytes"):
-        data = content.tobytes()
-    elif hasattr(content, "detach"):
-        data = content.detach().cpu().numpy().tobytes()
+        about = [getattr(content, name, None) for name in ("mode", "size", "shape", "dtype")]
+        data = repr([str(part) for part in about]).encode() + content.tobytes()
+    elif isinstance(content, Mapping):
+        data = repr([(name, _digest(part)) for name, part in content.items()]).encode()
+    elif isinstance(content, list | tuple):  # the text of an array inside would be abridged
+        data = repr([_digest(part) for part in content]).encode()
     else:
-        data = repr(content).encode()
+        data = repr(content).encode("utf-8", "surrogatepass")
     return hashlib.sha256(data).hexdigest()[:16]
 
 

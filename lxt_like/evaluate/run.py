@@ -186,7 +186,7 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
         "version": __version__,
         "model": plan.task.fingerprint(),
         "data": fingerprint({"key": source.key}),
-        "methods": [[method.name, method.seed] for method in plan.methods],
+        "methods": [[m.name, m.seed, m.identity] for m in plan.methods],
         "operators": list(plan.operators),
         "target": None if plan.target is None else str(plan.target),
         "steps": plan.steps,
