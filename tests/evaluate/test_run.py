@@ -185,6 +185,16 @@ def test_thorough_adds_numbers(bert_folder: Path) -> None:
     assert -1 <= row["mu_fidelity"] <= 1
 
 
+def test_thorough_makes_a_method_anew_whatever_its_name(vit_folder: Path, tmp_path: Path) -> None:
+    folder = tiny.pictures(tmp_path, 2)
+    rows = []
+    for wanted in (["gradcam", "rollout"], [("attnlrp", "gradcam"), ("mine", "rollout")]):
+        made = lxt.evaluate(vit_folder, folder, methods=wanted, thorough=True, steps=2)
+        rows.append([row[1:] for row in made.summary["extras"][0]["rows"]])
+    assert rows[0] == rows[1]
+    assert all(row[2] == "" for row in rows[0])
+
+
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
     made = lxt.evaluate(bert_folder, ["", "a good film", "  "], **QUICK)
     assert len(made.skipped) == 2
