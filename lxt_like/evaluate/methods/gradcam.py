@@ -53,9 +53,12 @@ class GradCam:
 
     def _map(self, task: Task, one: Batch, h: Tensor, slope: Tensor) -> Tensor:
         if not self.tokens:
-            grid = task.image.grid  # type: ignore[attr-defined]  # CNNs are image tasks
+            image: Any = task  # CNNs are image tasks
+            grid = image.grid(one.inputs["pixels"])
             cam = (slope.mean((1, 2), keepdim=True) * h).sum(0)
-            sized = F.interpolate(cam[None, None], grid, mode="bilinear", align_corners=False)
+            sized = F.interpolate(
+                cam[None, None], (grid.rows, grid.cols), mode="bilinear", align_corners=False
+            )
             return sized.flatten().float().cpu()
         front = task.prefix if task.kind == "image" else 0
         h, slope = h[front:], slope[front:]

@@ -69,8 +69,9 @@ def token_dropping(task: ImageTask) -> Dropped | str:
     cells = task.image.cells
     if not cells.tokens:
         return "the model's tokens are not the patches of the grid"
-    count = cells.rows * cells.cols
     pixels = task.noise(2)
+    grid = task.grid(pixels)
+    count = grid.rows * grid.cols
     run = partial(task.logits, {"pixels": pixels})
     blocks = find_blocks(task.model, run, 2, cells.prefix + count)
     if not blocks:
