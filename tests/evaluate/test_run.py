@@ -12,10 +12,15 @@ import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
 from lxt_like.evaluate import Columns, chunks, load_report
 from lxt_like.evaluate import run as module
+from lxt_like.evaluate.image import ImageTask
 from lxt_like.evaluate.run import task_of
 from lxt_like.evaluate.task import Row
+from lxt_like.evaluate.text import TextTask
+from lxt_like.explain.loading import TextModel
+from tests.explain import makers
 
 from . import tiny
+from .conftest import PROCESSOR, pictures, vit
 
 TEXTS = ["a good film", "a bad film", "the film is bad", "good good", "bad", "is the film good"]
 QUICK: dict[str, Any] = {"methods": ["random", "attnlrp", "gradient"], "steps": 4}
@@ -193,6 +198,52 @@ def test_thorough_makes_a_method_anew_whatever_its_name(vit_folder: Path, tmp_pa
         rows.append([row[1:] for row in made.summary["extras"][0]["rows"]])
     assert rows[0] == rows[1]
     assert all(row[2] == "" for row in rows[0])
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "own", "several"])
+def test_a_head_without_probabilities_gives_a_report_without_them(
+    kind: str, tmp_path: Path
+) -> None:
+    tokenizer = makers.wordpiece()
+    model: Any = {
+        "image": lambda: vit(num_labels=1),
+        "several": lambda: vit(num_labels=4, problem_type="regression"),
+        "text": lambda: TextModel(makers.bert(tokenizer, 1).eval(), tokenizer, "tiny"),
+        "own": lambda: torch.nn.Sequential(
+            torch.nn.Conv2d(3, 2, 8, 8), torch.nn.Flatten(), torch.nn.Linear(32, 1)
+        ).eval(),
+    }[kind]()
+    task: Any = TextTask(model) if kind == "text" else ImageTask.load(model, PROCESSOR, cell=8)
+    data = TEXTS if kind == "text" else [row.content for row in pictures(4)]
+    made = lxt.evaluate(task, data, out=tmp_path / "out", methods=["random", "attnlrp"], steps=3)
+    assert load_report(tmp_path / "out").summary == made.summary
+    for curve in made.summary["curves"]:
+        assert curve["morf_probability"] is None and curve["lerf_probability"] is None
+        assert np.isfinite(curve["morf_logit"]["mean"]).all()
+    assert all(row["mean"] is not None for row in made.summary["table"])
+    assert (tmp_path / "out" / "report.html").read_text().count("<svg") >= 2
+
+
+def test_a_model_that_fails_on_what_is_removed_gives_no_curve(tmp_path: Path) -> None:
+    class Broken(torch.nn.Module):
+        """NaN for a picture with a flat patch."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3 * 32 * 32, 3)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            flat = pixels[..., :8, :8].std((1, 2, 3)) < 0.3
+            out: torch.Tensor = self.linear(pixels.flatten(1))
+            return out.masked_fill(flat[:, None], float("nan"))
+
+    made = lxt.evaluate(
+        Broken().eval(), [row.content for row in pictures(3)], out=tmp_path / "out", cell=8,
+        processor=PROCESSOR, methods=["random"], operators=["zero"],
+    )  # fmt: skip
+    assert made.summary["curves"][0]["morf_logit"] is None
+    assert made.summary["table"][0]["n"] == 0
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
