@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -188,7 +189,8 @@ def _of_list(items: list[Any], columns: Columns) -> Source:
                     f"got a tuple of {len(item)}"
                 )
             content, label = item
-            if label is not None and not isinstance(label, str | int):
+            label = _index(label)
+            if label is not None and (not isinstance(label, str | int) or isinstance(label, bool)):
                 raise InputError(
                     f"sample {i}: expected a label's name or index, got {type(label).__name__}"
                 )
@@ -301,4 +303,10 @@ def of_row(row: Mapping[str, Any], at: str, columns: Columns, where: str) -> Giv
         content = (content, row.get(columns.pair))
     label = row.get(columns.label) if columns.label is not None else None
     mask = row.get(columns.mask) if columns.mask is not None else None
+    label = _index(label)
     return Given(str(row.get("id", at)), content, None if label == "" else label, mask)
+
+
+def _index(label: Any) -> Any:
+    """A label that is a whole number of any library as an ``int``."""
+    return int(label) if isinstance(label, Integral) and not isinstance(label, bool) else label

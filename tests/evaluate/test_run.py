@@ -246,6 +246,65 @@ def test_a_model_that_fails_on_what_is_removed_gives_no_curve(tmp_path: Path) ->
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_target_that_is_no_class_leaves_the_folder_alone(
+    bert_folder: Path, tmp_path: Path
+) -> None:
+    for wrong in ("wonderful", 7, "goood"):
+        with pytest.raises(TargetError):
+            lxt.evaluate(bert_folder, TEXTS, target=wrong, out=tmp_path / "out", **QUICK)
+    assert not (tmp_path / "out").exists()
+    made = lxt.evaluate(bert_folder, TEXTS, target=1, out=tmp_path / "out", **QUICK)
+    assert len({row["target"] for row in made.tables["per_sample"].to_pylist()}) == 1
+
+
+def test_an_image_that_the_model_cannot_take_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unscaled(image: Any) -> torch.Tensor:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 7), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    ).eval()  # fmt: skip
+    drawn = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    images = [drawn[:32, :32], drawn[:5, :5], drawn[:, :20], drawn[:6, :6]]
+    options: dict[str, Any] = {
+        "processor": unscaled, "cell": 8, "methods": ["random", "attnlrp"], "steps": 3,
+    }  # fmt: skip
+    for some in (images, [images[1], images[0], images[3]]):  # of several sizes, and of one
+        made = lxt.evaluate(model, some, **options)
+        assert [row["index"] for row in made.skipped] == [
+            i for i, image in enumerate(some) if len(image) < 7
+        ]
+        assert all("Kernel size" in row["reason"] for row in made.skipped)
+        assert made.summary["predictions"]["samples"] == len(some) - 2
+    with pytest.raises(InputError, match=r"could be evaluated; the first of 1: 0: .*Kernel size"):
+        lxt.evaluate(model, images[1:2], **options)
+
+    for fault in (torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory: 9 bytes")):
+
+        def full(*_: Any, fault: RuntimeError = fault) -> Any:
+            raise fault
+
+        monkeypatch.setattr(ImageTask, "prepare", full)
+        with pytest.raises(RuntimeError, match=r"full|allocate"):
+            lxt.evaluate(model, images[:1], **options)
+
+
+def test_labels_of_other_libraries_whole_numbers(bert_folder: Path) -> None:
+    def truth(label: Any) -> Any:
+        made = lxt.evaluate(bert_folder, [(TEXTS[0], label)], **QUICK)
+        return made.tables["per_sample"].to_pylist()[0]["label"]
+
+    assert truth(np.int64(1)) == truth(np.uint8(1)) == truth(1)
+    rows = [{"text": TEXTS[0], "label": np.int32(1)}]
+    made = lxt.evaluate(bert_folder, rows, **QUICK)
+    assert made.tables["per_sample"].to_pylist()[0]["label"] == truth(1)
+    for wrong in (True, np.bool_(True), 1.0):
+        with pytest.raises(InputError, match="a label's name or index, got"):
+            lxt.evaluate(bert_folder, [(TEXTS[0], wrong)], **QUICK)
+
+
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
     made = lxt.evaluate(bert_folder, ["", "a good film", "  "], **QUICK)
     assert len(made.skipped) == 2
