@@ -46,10 +46,12 @@ def find_blocks(
     return ran[best]
 
 
-def hidden_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The tokens [batch, positions, width] that a block is called with."""
+def hidden_of(
+    args: tuple[Any, ...], kwargs: dict[str, Any], dims: tuple[int, ...] = (3,)
+) -> Tensor | None:
+    """The tokens [batch, positions, width] that a block is called with, or other states."""
     first = args[0] if args else kwargs.get("hidden_states")
-    return first if isinstance(first, Tensor) and first.dim() == 3 else None
+    return first if isinstance(first, Tensor) and first.dim() in dims else None
 
 
 def with_hidden(

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..composites import PRESETS
 from ..errors import InputError, LxtError
 from .data import Source
-from .methods import METHODS, Method, make_methods
+from .methods import Method, make_methods
 from .methods.gradients import Relevance
 from .methods.types import Scores
 from .sanity import conservation_error, emprt, mprt
@@ -73,12 +72,12 @@ def _randomised(task: Task, batch: Batch, method: Method, seed: int) -> list[Any
 
 def _again(method: Method, task: Task) -> Scores:
     """The method for another model: made anew where it is known how."""
-    if method.name in METHODS or method.name in PRESETS:
-        made, left_out = make_methods(task, [method.name], seed=method.seed)
-        if not made:
-            raise InputError(left_out[method.name])
-        return made[0].run
-    return method.run
+    if method.given is None:
+        return method.run
+    made, left_out = make_methods(task, [(method.name, method.given)], seed=method.seed)
+    if not made:
+        raise InputError(left_out[method.name])
+    return made[0].run
 
 
 def _conserved(task: Task, batch: Batch, name: str, run: Scores) -> list[Any] | None:

@@ -79,25 +79,20 @@ def _batches(
     found, good = [], []
     try:
         found = [_prepare(plan, rows)]
-    except TargetError:
-        raise
-    except InputError:
-        singles = []
+    except (InputError, RuntimeError) as fault:
+        _reraised(fault)
         for row in rows:
             try:
-                singles.append(_prepare(plan, [row]))
+                found.append(_prepare(plan, [row]))
                 good.append(row)
-            except TargetError:
-                raise
-            except InputError as error:
+            except (InputError, RuntimeError) as error:  # smaller than the model's kernels, say
+                _reraised(error)
                 skipped.append(_skip(row, given, _own(error, row)))
-        found = singles  # images of different sizes stay apart
-        if good:
+        if 1 < len(good) < len(rows):
             try:
                 found = [_prepare(plan, good)]
-            except InputError as error:
-                if "size" not in str(error):
-                    raise
+            except (InputError, RuntimeError) as error:
+                _reraised(error)  # images of different sizes stay apart
     kept = []
     for batch in found:
         fine = []
@@ -119,9 +114,17 @@ def _prepare(plan: Plan, rows: list[Row]) -> Batch:
     return batch
 
 
+def _reraised(error: Exception) -> None:
+    """Raise what is no sample's fault: a wrong target, no memory left, a device that gave up."""
+    text = str(error).lower()
+    words = ("out of memory", "allocate memory", "alloc_failed", "cuda error")
+    if isinstance(error, TargetError | torch.OutOfMemoryError) or any(w in text for w in words):
+        raise error
+
+
 def _own(error: Exception, row: Row) -> str:
     """The message, without the sample's name that stands beside it."""
-    return str(error).removeprefix(f"sample {row.id!r}: ")
+    return _line(error).removeprefix(f"sample {row.id!r}: ")
 
 
 def _skip(row: Row, given: Mapping[str, tuple[int, Given]], reason: str) -> dict[str, Any]:

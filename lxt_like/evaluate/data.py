@@ -5,12 +5,16 @@ Nothing is opened before its turn, so a folder may be large and one bad file sto
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from torch import Tensor
 
 from ..errors import InputError
 from ..explain.image.open import is_image_like
@@ -185,7 +189,8 @@ def _of_list(items: list[Any], columns: Columns) -> Source:
                     f"got a tuple of {len(item)}"
                 )
             content, label = item
-            if label is not None and not isinstance(label, str | int):
+            label = _index(label)
+            if label is not None and (not isinstance(label, str | int) or isinstance(label, bool)):
                 raise InputError(
                     f"sample {i}: expected a label's name or index, got {type(label).__name__}"
                 )
@@ -212,28 +217,33 @@ def kind_of(content: Any, at: int) -> str:
 
 
 def _key(row: Given) -> list[Any]:
-    content = row.content
-    if isinstance(content, str):
-        return [content, row.label]
+    """Everything of a sample that a number depends on; random orders are drawn by its id."""
+    content: Any = row.content
     if isinstance(content, tuple | list):
-        return [list(content), row.label]
-    if isinstance(content, os.PathLike):
-        return [os.fspath(content), row.label]
-    return [_digest(content), row.label]
+        content = list(content)
+    elif isinstance(content, os.PathLike):
+        content = os.fspath(content)
+    elif not isinstance(content, str):
+        content = _digest(content)
+    return [row.id, content, row.label, None if row.mask is None else _digest(row.mask)]
 
 
 def _digest(content: Any) -> str:
-    """Of an image in memory."""
-    import hashlib
-
+    """Of an image in memory, or of a mask."""
+    if isinstance(content, Tensor):
+        content = content.detach().cpu()
+        content = (content.float() if content.is_floating_point() else content).numpy()
     if isinstance(content, bytes | bytearray):
         data = bytes(content)
     elif hasattr(content, "tobytes"):
-        data = content.tobytes()
-    elif hasattr(content, "detach"):
-        data = content.detach().cpu().numpy().tobytes()
+        about = [getattr(content, name, None) for name in ("mode", "size", "shape", "dtype")]
+        data = repr([str(part) for part in about]).encode() + content.tobytes()
+    elif isinstance(content, Mapping):
+        data = repr([(name, _digest(part)) for name, part in content.items()]).encode()
+    elif isinstance(content, list | tuple):  # the text of an array inside would be abridged
+        data = repr([_digest(part) for part in content]).encode()
     else:
-        data = repr(content).encode()
+        data = repr(content).encode("utf-8", "surrogatepass")
     return hashlib.sha256(data).hexdigest()[:16]
 
 
@@ -293,4 +303,10 @@ def of_row(row: Mapping[str, Any], at: str, columns: Columns, where: str) -> Giv
         content = (content, row.get(columns.pair))
     label = row.get(columns.label) if columns.label is not None else None
     mask = row.get(columns.mask) if columns.mask is not None else None
+    label = _index(label)
     return Given(str(row.get("id", at)), content, None if label == "" else label, mask)
+
+
+def _index(label: Any) -> Any:
+    """A label that is a whole number of any library as an ``int``."""
+    return int(label) if isinstance(label, Integral) and not isinstance(label, bool) else label

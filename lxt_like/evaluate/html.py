@@ -58,12 +58,12 @@ def charts(summary: Mapping[str, Any]) -> list[Chart]:
         floor = [name for name in names if name == "random"]
         names = [name for name in names if name != "random"][: SHOWN - len(floor)] + floor
         there = {c["method"]: c for c in summary["curves"] if c["operator"] == operator}
-        lines = [there[name] for name in names if name in there]
-        if not lines:
-            continue
-        for line in lines:
-            colors.setdefault(line["method"], len(colors))
         for which, order in (("morf_logit", "most"), ("lerf_logit", "least")):
+            lines = [there[name] for name in names if name in there and there[name][which]]
+            if not lines:
+                continue
+            for line in lines:
+                colors.setdefault(line["method"], len(colors))
             made.append(chart(lines, which, f"{operator}: {order} relevant removed first", colors))
     return made
 

@@ -41,7 +41,8 @@ def of_dataset(data: Any, columns: Columns, split: str | None, name: str | None 
         # bytes, so that a bad file is that sample's fault and not the iteration's
         data = data.cast_column(wanted.content, Image(decode=False))
     classes = getattr(features.get(wanted.label or ""), "names", None)
-    key = [name, split, getattr(data, "_fingerprint", None), wanted.content, wanted.label]
+    print_of = getattr(data, "_fingerprint", None)
+    key = [name, split, print_of, wanted.content, wanted.pair, wanted.label, wanted.mask]
     kind = "image" if image or wanted.content in ("image", "img") else "text"
     return Source(name, kind, _Rows(data, wanted, classes, name), total, key, notes)
 

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..explain.batches import evaluation_mode
 from ..explain.heads import head_kind
 from ..explain.image import ImageModel, load_image_model, open_image
+from ..explain.image.grid import Grid
 from ..explain.image.model import call
 from .identity import fingerprint
 from .operators.pixels import pixel_operators
@@ -36,9 +37,7 @@ class ImageTask:
         self.model = image.model
         self.name = image.name
         self.labels = list(image.labels)
-        self.units = image.cells.rows * image.cells.cols
         self.tokens, self.prefix = image.cells.tokens, image.cells.prefix
-        self._cells: Tensor | None = None
         self.operators: dict[str, Operator] = {}
         self.refused: dict[str, str] = {}
         self._find_operators()
@@ -103,7 +102,7 @@ class ImageTask:
         """See :class:`.Task`; ``relevance`` [B, channels, H, W] or [B, H, W]."""
         values = relevance.detach().double()
         flat = values.sum(1) if values.dim() == 4 else values
-        return [*self.image.cells.sum(flat).flatten(1).float().cpu()]
+        return [*self.grid(flat).sum(flat).flatten(1).float().cpu()]
 
     def probe(self) -> Batch:
         """See :class:`.Task`."""
@@ -124,12 +123,13 @@ class ImageTask:
         made._find_operators()
         return made
 
+    def grid(self, pixels: Tensor) -> Grid:
+        """The units of pixels [..., H, W]: a preprocessing may keep each image's own size."""
+        return self.image.cells.on(*pixels.shape[-2:])
+
     def cells(self, pixels: Tensor) -> Tensor:
         """The unit of each pixel, [H, W]."""
-        shape = pixels.shape[-2:]
-        if self._cells is None or self._cells.shape != shape:
-            self._cells = self.image.cells.index(*shape).to(pixels.device)
-        return self._cells
+        return self.grid(pixels).index(*pixels.shape[-2:]).to(pixels.device)
 
     def noise(self, count: int) -> Tensor:
         """Pixels [count, 3, H, W] without meaning, within the bounds of real ones."""
@@ -141,20 +141,22 @@ class ImageTask:
 
     def _settled(self, rows: list[Row], pixels: Tensor, target: Any, details: list[Any]) -> Batch:
         nothing = torch.zeros(len(rows), device=pixels.device)
-        at = torch.arange(self.units, device=pixels.device)
+        grid = self.grid(pixels)
+        units = grid.rows * grid.cols
+        at = torch.arange(units, device=pixels.device)
         batch = Batch(
             rows=rows,
             inputs={"pixels": pixels},
-            units=[self.units] * len(rows),
+            units=[units] * len(rows),
             targets=nothing.long(),
             score=nothing,
             probability=nothing,
             predicted=nothing.long(),
             member=at.expand(len(rows), -1),
-            lengths=torch.full((len(rows),), self.units + self.image.prefix, device=pixels.device),
+            lengths=torch.full((len(rows),), units + self.prefix, device=pixels.device),
             details=details,
         )
-        step = max(1, self.chunk // (self.units + self.image.prefix))
+        step = max(1, self.chunk // (units + self.prefix))
         with torch.inference_mode():
             parts = [self.logits({"pixels": part}) for part in pixels.split(step)]
         # tensors made here can go into a backward, those of inference mode cannot

@@ -122,9 +122,11 @@ def _unit_mask(task: Task, batch: Batch, i: int, row: Row) -> Mask:
     units = batch.units[i]
     given: Any = row.mask
     values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
-    grid = task.image.grid if task.kind == "image" else None  # type: ignore[attr-defined]
-    if grid is not None and values.ndim == 2 and values.shape != grid:
-        return _pixel_mask(task, batch, i, values)
+    image: Any = task if task.kind == "image" else None
+    if image is not None and values.ndim == 2:
+        grid = image.grid(batch.inputs["pixels"])
+        if values.shape != (grid.rows, grid.cols):
+            return _pixel_mask(task, batch, i, values)
     flat = values.flatten()
     if flat.shape == (units,) and (flat.dtype == np.bool_ or np.isin(flat, (0, 1)).all()):
         return flat.astype(np.bool_)
@@ -135,7 +137,7 @@ def _unit_mask(task: Task, batch: Batch, i: int, row: Row) -> Mask:
         return made
     raise InputError(
         f"sample {row.id!r}: expected a mask of 0 and 1 for each of its {units} units, or indices "
-        f"of them{', or of its pixels [height, width]' if grid else ''}, got shape {values.shape}"
+        f"of them{', or of its pixels [height, width]' if image else ''}, got shape {values.shape}"
     )
 
 
@@ -151,7 +153,7 @@ def _pixel_mask(task: Any, batch: Batch, i: int, values: Any) -> Mask:
     grey = Image.fromarray(((values > 0) * 255).astype("uint8")).convert("RGB")
     low, high = task.image.preprocess.bounds
     unit = ((task.image.preprocess(grey) - low) / (high - low)).mean(0)
-    cells = task.image.cells
+    cells = task.grid(unit)
     covered = cells.sum(unit) / cells.sum(torch.ones_like(unit))
     made: Mask = (covered.flatten() >= 0.5).numpy()
     return made

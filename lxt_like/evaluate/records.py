@@ -50,9 +50,9 @@ def shown(task: Task, batch: Batch, i: int, known: Mapping[str, Any]) -> dict[st
 
     image: Any = task
     pixels = image.image.preprocess.view(batch.inputs["pixels"][i].detach().float().cpu())
-    rows, columns = image.image.grid
+    grid = image.grid(batch.inputs["pixels"])
     picture = thumbnail(Image.fromarray(np.asarray(pixels)))
-    return {**row, "thumbnail": picture, "rows": rows, "columns": columns}
+    return {**row, "thumbnail": picture, "rows": grid.rows, "columns": grid.cols}
 
 
 def measured(

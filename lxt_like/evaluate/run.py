@@ -23,7 +23,7 @@ from .removal import operator_of
 from .report import FILES, Report
 from .store import Store, fingerprint
 from .summary import summarise
-from .task import Task
+from .task import Task, settle
 
 CHUNK = 16
 """Samples in one part of the work: what a kill costs at most."""
@@ -102,6 +102,7 @@ def evaluate(
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none given"
         raise InputError(f"there is no method to evaluate ({reasons})")
     names = _operators(task, operators)
+    _check_target(task, target)
     compared = _reference(reference, chosen)
     extras: list[Extra] = [Marked(), *([Thorough(seed, batch_size)] if thorough else [])]
     plan = Plan(task, chosen, names, target, steps, batch_size, seed, extras)
@@ -156,6 +157,18 @@ def task_of(
     )
 
 
+def _check_target(task: Task, target: Any) -> None:
+    """Before the folder takes the settings: a name misspelt shall not claim it.
+
+    Raises:
+        TargetError: the model has no such class.
+    """
+    if target is not None:
+        probe = task.probe()
+        with torch.no_grad():
+            settle(probe, task, task.logits(probe.inputs), target)
+
+
 def _operators(task: Task, wanted: Sequence[str] | str | None) -> list[str]:
     if wanted is None:
         return list(task.operators)[:DEFAULT_OPERATORS]
@@ -186,7 +199,7 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
         "version": __version__,
         "model": plan.task.fingerprint(),
         "data": fingerprint({"key": source.key}),
-        "methods": [[method.name, method.seed] for method in plan.methods],
+        "methods": [[m.name, m.seed, m.identity] for m in plan.methods],
         "operators": list(plan.operators),
         "target": None if plan.target is None else str(plan.target),
         "steps": plan.steps,

@@ -205,7 +205,10 @@ def _agreement(
 
 
 def _curves(rows: Sequence[Record]) -> list[dict[str, Any]]:
-    """Mean curves with bands on a common grid of the removed share."""
+    """Mean curves with bands on a common grid of the removed share, over the finite ones.
+
+    None where there are none: a regression's head has no probability.
+    """
     grid = np.linspace(0, 1, GRID)
     groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for row in rows:
@@ -219,6 +222,10 @@ def _curves(rows: Sequence[Record]) -> list[dict[str, Any]]:
                 np.mean([np.interp(grid, row["k"], row[name]) for row in seeds], 0)
                 for seeds in samples.values()
             ]
+            each = [values for values in each if np.isfinite(values).all()]
+            if not each:
+                entry[name] = None
+                continue
             mean, low, high = band(each)
             entry[name] = {"mean": _rounded(mean), "low": _rounded(low), "high": _rounded(high)}
         made.append(entry)

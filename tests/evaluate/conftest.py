@@ -44,8 +44,7 @@ def vit(seed: int = 0, **options: Any) -> ViTForImageClassification:
         intermediate_size=48,
         image_size=32,
         patch_size=8,
-        num_labels=4,
-        **options,
+        **{"num_labels": 4, **options},
     )
     model = ViTForImageClassification(config).eval()
     with torch.no_grad():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lxt_like.errors import InputError
@@ -159,3 +160,17 @@ def test_labels_fit_by_name() -> None:
     assert labels.index(9) is None
     assert labels.index(-1) is None
     assert labels.index(None) is None
+
+
+def test_a_key_tells_masks_and_pictures_of_equal_bytes_apart() -> None:
+    picture = np.arange(48, dtype=np.uint8)
+    big = np.zeros((40, 40), dtype=np.uint8)
+    marked = big.copy()
+    marked[20, 20] = 1
+    masks: list[Any] = [big, marked, torch.from_numpy(marked).bool(), [*marked], None]
+    keys = [
+        open_source([{"image": picture.reshape(shape), "mask": mask}], Columns(mask="mask")).key
+        for shape in ((4, 4, 3), (2, 8, 3))
+        for mask in masks
+    ]
+    assert len({str(key) for key in keys}) == 10

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import transformers
+from torch import Tensor, nn
 
+import lxt_like as lxt
 from lxt_like.errors import InputError
 from lxt_like.evaluate.image import ImageTask
 from lxt_like.evaluate.metrics import srg
@@ -146,6 +148,49 @@ def test_a_model_that_knows_positions_inside_its_blocks_has_no_token_dropping() 
     batch = task.prepare([Row("a", np.zeros((8, 8, 3), dtype="uint8"))])
     with pytest.raises(InputError, match="drop"):
         remove(task, batch, scores_of(batch.units), "drop")
+
+
+@pytest.mark.parametrize("name", ["IJepa", "Siglip", "Mean", "Sum"])
+def test_a_model_that_cannot_answer_without_patches_has_no_token_dropping(name: str) -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 24, "image_size": 32, "patch_size": 8,
+    }  # fmt: skip
+    model: Any
+    if name == "IJepa":
+        model = transformers.IJepaForImageClassification(transformers.IJepaConfig(**sizes))
+    elif name == "Siglip":
+        text = {**sizes, "vocab_size": 9}
+        made = transformers.SiglipConfig(vision_config=sizes, text_config=text)
+        model = transformers.SiglipForImageClassification(made)
+    else:
+        model = Pooled(name == "Mean")
+    task = ImageTask.load(model.eval(), {"size": 32, "mean": 0.5, "std": 0.25})
+    assert task.tokens and task.prefix == 0
+    assert ("drop" in task.operators) is (name == "Sum")
+    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype("uint8")
+    made = lxt.evaluate(task, [picture], methods=["random"], steps=3)
+    assert len(made.summary["operators"]) == 2
+    assert all(np.isfinite(row["mean"]) for row in made.summary["table"])
+
+
+class Pooled(nn.Module):
+    """Patches, two blocks, and their mean or sum: of no patches NaN, or 0."""
+
+    def __init__(self, mean: bool) -> None:
+        super().__init__()
+        self.mean = mean
+        self.patches = nn.Conv2d(3, 8, 8, 8)
+        self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.patches(pixels).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x).relu()
+        out: Tensor = self.head(x.mean(1) if self.mean else x.sum(1))
+        return out
 
 
 def test_the_order_of_a_batch_and_its_size_change_nothing(

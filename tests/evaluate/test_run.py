@@ -12,10 +12,15 @@ import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
 from lxt_like.evaluate import Columns, chunks, load_report
 from lxt_like.evaluate import run as module
+from lxt_like.evaluate.image import ImageTask
 from lxt_like.evaluate.run import task_of
 from lxt_like.evaluate.task import Row
+from lxt_like.evaluate.text import TextTask
+from lxt_like.explain.loading import TextModel
+from tests.explain import makers
 
 from . import tiny
+from .conftest import PROCESSOR, pictures, vit
 
 TEXTS = ["a good film", "a bad film", "the film is bad", "good good", "bad", "is the film good"]
 QUICK: dict[str, Any] = {"methods": ["random", "attnlrp", "gradient"], "steps": 4}
@@ -185,6 +190,121 @@ def test_thorough_adds_numbers(bert_folder: Path) -> None:
     assert -1 <= row["mu_fidelity"] <= 1
 
 
+def test_thorough_makes_a_method_anew_whatever_its_name(vit_folder: Path, tmp_path: Path) -> None:
+    folder = tiny.pictures(tmp_path, 2)
+    rows = []
+    for wanted in (["gradcam", "rollout"], [("attnlrp", "gradcam"), ("mine", "rollout")]):
+        made = lxt.evaluate(vit_folder, folder, methods=wanted, thorough=True, steps=2)
+        rows.append([row[1:] for row in made.summary["extras"][0]["rows"]])
+    assert rows[0] == rows[1]
+    assert all(row[2] == "" for row in rows[0])
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "own", "several"])
+def test_a_head_without_probabilities_gives_a_report_without_them(
+    kind: str, tmp_path: Path
+) -> None:
+    tokenizer = makers.wordpiece()
+    model: Any = {
+        "image": lambda: vit(num_labels=1),
+        "several": lambda: vit(num_labels=4, problem_type="regression"),
+        "text": lambda: TextModel(makers.bert(tokenizer, 1).eval(), tokenizer, "tiny"),
+        "own": lambda: torch.nn.Sequential(
+            torch.nn.Conv2d(3, 2, 8, 8), torch.nn.Flatten(), torch.nn.Linear(32, 1)
+        ).eval(),
+    }[kind]()
+    task: Any = TextTask(model) if kind == "text" else ImageTask.load(model, PROCESSOR, cell=8)
+    data = TEXTS if kind == "text" else [row.content for row in pictures(4)]
+    made = lxt.evaluate(task, data, out=tmp_path / "out", methods=["random", "attnlrp"], steps=3)
+    assert load_report(tmp_path / "out").summary == made.summary
+    for curve in made.summary["curves"]:
+        assert curve["morf_probability"] is None and curve["lerf_probability"] is None
+        assert np.isfinite(curve["morf_logit"]["mean"]).all()
+    assert all(row["mean"] is not None for row in made.summary["table"])
+    assert (tmp_path / "out" / "report.html").read_text().count("<svg") >= 2
+
+
+def test_a_model_that_fails_on_what_is_removed_gives_no_curve(tmp_path: Path) -> None:
+    class Broken(torch.nn.Module):
+        """NaN for a picture with a flat patch."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3 * 32 * 32, 3)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            flat = pixels[..., :8, :8].std((1, 2, 3)) < 0.3
+            out: torch.Tensor = self.linear(pixels.flatten(1))
+            return out.masked_fill(flat[:, None], float("nan"))
+
+    made = lxt.evaluate(
+        Broken().eval(), [row.content for row in pictures(3)], out=tmp_path / "out", cell=8,
+        processor=PROCESSOR, methods=["random"], operators=["zero"],
+    )  # fmt: skip
+    assert made.summary["curves"][0]["morf_logit"] is None
+    assert made.summary["table"][0]["n"] == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_target_that_is_no_class_leaves_the_folder_alone(
+    bert_folder: Path, tmp_path: Path
+) -> None:
+    for wrong in ("wonderful", 7, "goood"):
+        with pytest.raises(TargetError):
+            lxt.evaluate(bert_folder, TEXTS, target=wrong, out=tmp_path / "out", **QUICK)
+    assert not (tmp_path / "out").exists()
+    made = lxt.evaluate(bert_folder, TEXTS, target=1, out=tmp_path / "out", **QUICK)
+    assert len({row["target"] for row in made.tables["per_sample"].to_pylist()}) == 1
+
+
+def test_an_image_that_the_model_cannot_take_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unscaled(image: Any) -> torch.Tensor:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 7), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    ).eval()  # fmt: skip
+    drawn = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    images = [drawn[:32, :32], drawn[:5, :5], drawn[:, :20], drawn[:6, :6]]
+    options: dict[str, Any] = {
+        "processor": unscaled, "cell": 8, "methods": ["random", "attnlrp"], "steps": 3,
+    }  # fmt: skip
+    for some in (images, [images[1], images[0], images[3]]):  # of several sizes, and of one
+        made = lxt.evaluate(model, some, **options)
+        assert [row["index"] for row in made.skipped] == [
+            i for i, image in enumerate(some) if len(image) < 7
+        ]
+        assert all("Kernel size" in row["reason"] for row in made.skipped)
+        assert made.summary["predictions"]["samples"] == len(some) - 2
+    with pytest.raises(InputError, match=r"could be evaluated; the first of 1: 0: .*Kernel size"):
+        lxt.evaluate(model, images[1:2], **options)
+
+    for fault in (torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory: 9 bytes")):
+
+        def full(*_: Any, fault: RuntimeError = fault) -> Any:
+            raise fault
+
+        monkeypatch.setattr(ImageTask, "prepare", full)
+        with pytest.raises(RuntimeError, match=r"full|allocate"):
+            lxt.evaluate(model, images[:1], **options)
+
+
+def test_labels_of_other_libraries_whole_numbers(bert_folder: Path) -> None:
+    def truth(label: Any) -> Any:
+        made = lxt.evaluate(bert_folder, [(TEXTS[0], label)], **QUICK)
+        return made.tables["per_sample"].to_pylist()[0]["label"]
+
+    assert truth(np.int64(1)) == truth(np.uint8(1)) == truth(1)
+    rows = [{"text": TEXTS[0], "label": np.int32(1)}]
+    made = lxt.evaluate(bert_folder, rows, **QUICK)
+    assert made.tables["per_sample"].to_pylist()[0]["label"] == truth(1)
+    for wrong in (True, np.bool_(True), 1.0):
+        with pytest.raises(InputError, match="a label's name or index, got"):
+            lxt.evaluate(bert_folder, [(TEXTS[0], wrong)], **QUICK)
+
+
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
     made = lxt.evaluate(bert_folder, ["", "a good film", "  "], **QUICK)
     assert len(made.skipped) == 2
@@ -210,3 +330,35 @@ def test_masks_give_localisation(bert_folder: Path) -> None:
     assert found == {"0": float(np.argmax(values["0"]) == 1), "2": None}
     assert [row["sample"] for row in made.skipped] == ["1"]
     assert "mask" in made.skipped[0]["reason"]
+
+
+def test_a_folder_is_of_one_composite_and_of_one_set_of_masks(
+    bert_folder: Path, tmp_path: Path
+) -> None:
+    one, other = lxt.composites.AttnLRP(), lxt.composites.EpsilonPlus()
+    kept: dict[str, Any] = {"out": tmp_path / "a", "steps": 3}
+    first = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", one)], **kept)
+    again = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", lxt.composites.AttnLRP())], **kept)
+    assert timeless(first) == timeless(again)
+    for given in (other, "epsilon_plus", "gradient", lengths):
+        with pytest.raises(InputError, match=r"other settings \(methods\)"):
+            lxt.evaluate(bert_folder, TEXTS, methods=[("mine", given)], **kept)
+
+    def marked(text: str, mask: Any, name: str = "x") -> list[dict[str, Any]]:
+        return [{"text": text, "mask": mask, "id": name}]
+
+    kept = {"out": tmp_path / "b", "columns": Columns(mask="mask"), **QUICK}
+    mask = [0, 1, 0]
+    lxt.evaluate(bert_folder, marked("a good film", mask), **kept)
+    lxt.evaluate(bert_folder, marked("a good film", list(mask)), **kept)
+    for changed in (
+        marked("a good film", [1, 0, 1]),
+        marked("a good film", None),
+        marked("a good film", mask, "y"),  # random orders are drawn by the id
+    ):
+        with pytest.raises(InputError, match=r"other settings \(data\)"):
+            lxt.evaluate(bert_folder, changed, **kept)
+
+
+def lengths(task: Any, batch: Any) -> list[torch.Tensor]:
+    return [torch.tensor([float(len(w.text)) for w in words]) for _, words in batch.details]

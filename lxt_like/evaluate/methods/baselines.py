@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,10 +32,11 @@ class Centre:
     """The nearer to the middle of the picture (or of the text), the higher."""
 
     def __call__(self, task: Task, batch: Batch) -> list[Tensor]:
-        grid = getattr(getattr(task, "image", None), "grid", None)
-        if grid is None:
+        if task.kind != "image":
             return [-_offsets(n).abs() for n in batch.units]
-        down, right = (_offsets(side) for side in grid)
+        image: Any = task
+        grid = image.grid(batch.inputs["pixels"])
+        down, right = _offsets(grid.rows), _offsets(grid.cols)
         score = -(down[:, None] ** 2 + right[None] ** 2).flatten()
         return [score.clone() for _ in batch.units]
 

@@ -106,7 +106,7 @@ def _named(given: Any) -> tuple[str, Any]:
 
 def _made(task: Task, name: str, what: Any, seed: int) -> list[Method]:
     if isinstance(what, Method):
-        return [Method(name, what.run, what.seed)]
+        return [Method(name, what.run, what.seed, what.given)]
     if isinstance(what, str):
         entry = METHODS.get(what)
         if entry is None and what not in PRESETS:
@@ -116,9 +116,9 @@ def _made(task: Task, name: str, what: Any, seed: int) -> list[Method]:
             if task.kind not in entry.kinds:
                 raise UnsuitableError(f"for {' and '.join(entry.kinds)} models only")
             numbers = range(seed, seed + entry.seeds)
-            return [Method(name, entry.make(task, number), number) for number in numbers]
+            return [Method(name, entry.make(task, number), number, what) for number in numbers]
     if isinstance(what, str | Composite):
-        return [Method(name, make_composite(task, what), seed)]
+        return [Method(name, make_composite(task, what), seed, what)]
     if callable(what):
         return [Method(name, what, seed)]
     raise InputError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
+from ...composites import Composite
 from ...errors import LxtError
 from ..task import Batch, Task
 
@@ -20,14 +22,32 @@ class UnsuitableError(LxtError):
 
 @dataclass(frozen=True)
 class Method:
-    """A method with its name in a report; ``seed`` tells repetitions of one name apart."""
+    """A method with its name in a report; ``seed`` tells repetitions of one name apart.
+
+    ``given``: what it was made of, the name of a known method or a composite; None: ``run`` itself.
+    """
 
     name: str
     run: Scores
     seed: int = 0
+    given: str | Composite | None = None
 
     def __call__(self, task: Task, batch: Batch) -> list[Tensor]:
         return self.run(task, batch)
+
+    @property
+    def identity(self) -> str:
+        """What decides its scores, as text: the same in another process."""
+        given: Any = getattr(self.run, "composite", None) if self.given is None else self.given
+        if isinstance(given, str):
+            return given
+        if isinstance(given, Composite):
+            try:
+                return given.to_json()
+            except (TypeError, ValueError):  # a rule of one's own
+                return repr(given)
+        named = self.run if hasattr(self.run, "__qualname__") else type(self.run)
+        return f"{named.__module__}.{named.__qualname__}"
 
 
 @dataclass(frozen=True)

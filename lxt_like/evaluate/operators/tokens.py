@@ -64,13 +64,15 @@ def token_dropping(task: ImageTask) -> Dropped | str:
     """The operator, or the reason why this model has none.
 
     The patches behind the first block must be a set: shuffling them there may change nothing,
-    which shows that all positions have been added before.
+    which shows that all positions have been added before.  And a model that has nothing but patches
+    must answer without any, which is where every curve ends.
     """
     cells = task.image.cells
     if not cells.tokens:
         return "the model's tokens are not the patches of the grid"
-    count = cells.rows * cells.cols
     pixels = task.noise(2)
+    grid = task.grid(pixels)
+    count = grid.rows * grid.cols
     run = partial(task.logits, {"pixels": pixels})
     blocks = find_blocks(task.model, run, 2, cells.prefix + count)
     if not blocks:
@@ -84,13 +86,14 @@ def token_dropping(task: ImageTask) -> Dropped | str:
             clean = task.logits({"pixels": pixels})
             mixed = made.with_tokens(task, pixels, torch.cat([front, shuffled]).expand(2, -1))
             fewer = torch.cat([front, shuffled[: max(1, count // 2)].sort().values])
-            less = made.with_tokens(task, pixels, fewer.expand(2, -1))
+            less = [made.with_tokens(task, pixels, at.expand(2, -1)) for at in (fewer, front)]
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
         # positions inside the blocks (relative, rotary) do not fit fewer tokens
         return f"the blocks need all tokens ({' '.join(str(error).split())[:120]})"
     spread = float((clean - clean.mean()).abs().max())
     if not torch.allclose(clean, mixed, rtol=0, atol=1e-3 * max(spread, 1e-6)):
         return "the blocks know where each token stands, so none can be left out"
-    if less.shape != clean.shape or not bool(torch.isfinite(less).all()):
-        return "with fewer tokens the model gives no logits"
+    for some, logits in zip(("fewer tokens", "no patch left"), less, strict=True):
+        if logits.shape != clean.shape or not bool(torch.isfinite(logits).all()):
+            return f"with {some} the model gives no logits"
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,8 @@ class Grid:
 
     The last row and column take what is left over.  ``prefix``: how many tokens of a vision
     transformer stand before the patches (CLS, registers); ``tokens``: whether its tokens are these
-    cells.
+    cells; ``reach``: the pixels that one cell needs, where that is another number than its own (a
+    patch convolution whose kernel is wider than its stride, or which pads).
     """
 
     rows: int
@@ -33,6 +34,13 @@ class Grid:
     cell: tuple[int, int]
     prefix: int = 0
     tokens: bool = False
+    reach: tuple[int, int] | None = None
+
+    def on(self, height: int, width: int) -> Grid:
+        """The same cells on an image of ``height`` x ``width`` pixels; every cell has some."""
+        (down, right), (tall, wide) = self.cell, self.reach or self.cell
+        rows, cols = (height - tall) // down + 1, (width - wide) // right + 1
+        return replace(self, rows=max(1, rows), cols=max(1, cols))
 
     def index(self, height: int, width: int) -> Tensor:
         """The cell of each pixel, [height, width] long, counted row by row."""
@@ -93,7 +101,7 @@ class _Watch:
 
     def __init__(self, pixels: Tensor) -> None:
         self.shape = pixels.shape
-        self.conv: tuple[int, int, int, tuple[int, int]] | None = None
+        self.conv: tuple[int, int, int, tuple[int, int], tuple[int, int]] | None = None
         self.counts: dict[int, int] = {}
 
     def see(self, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
@@ -102,12 +110,12 @@ class _Watch:
             reads = isinstance(args[0], Tensor) and args[0].shape == self.shape
             if reads and down > 1 and right > 1 and kernel[0] >= down and kernel[1] >= right:
                 channels, rows, cols = out.shape[1:]
-                self.conv = (channels, rows, cols, (int(down), int(right)))
+                self.conv = (channels, rows, cols, (int(down), int(right)), _reach(module))
             return
         if isinstance(out, tuple | list) and out:
             out = out[0]
         if self.conv is not None and isinstance(out, Tensor) and out.dim() == 3:
-            channels, rows, cols, _ = self.conv
+            channels, rows, cols, *_ = self.conv
             extra = out.shape[1] - rows * cols
             if out.shape[2] == channels and 0 <= extra <= MOST_EXTRA:
                 self.counts[extra] = self.counts.get(extra, 0) + 1
@@ -115,7 +123,17 @@ class _Watch:
     def grid(self) -> Grid | None:
         if self.conv is None or not self.counts:
             return None
-        _, rows, cols, cell = self.conv
-        if rows * cols > MAX_CELLS:
+        _, rows, cols, cell, reach = self.conv
+        if rows * cols > MAX_CELLS or min(reach) < 1:
             return None
-        return Grid(rows, cols, cell, max(self.counts), tokens=True)
+        return Grid(rows, cols, cell, max(self.counts), True, None if reach == cell else reach)
+
+
+def _reach(conv: nn.Conv2d) -> tuple[int, int]:
+    """The pixels that a convolution's first place needs, without its padding."""
+    padding = (0, 0) if isinstance(conv.padding, str) else conv.padding  # "same" has no stride
+    down, right = (
+        spread * (kernel - 1) + 1 - 2 * edge
+        for kernel, spread, edge in zip(conv.kernel_size, conv.dilation, padding, strict=True)
+    )
+    return down, right

@@ -22,7 +22,6 @@ from ..batches import evaluation_mode
 from ..heads import head_kind, probability
 from ..inputs import positive
 from ..run import Bar
-from .grid import Grid
 from .model import ImageModel, load_image_model
 from .open import is_image_like, open_image
 from .places import blocks, layer_maps
@@ -272,7 +271,7 @@ def _assemble(
     kind = head_kind(getattr(loaded.model, "config", None), len(logits))
     label, index = found.target.describe(i)
     height, width = item.pixels.shape[1:]
-    cells = _cells(loaded.cells, height, width)
+    cells = loaded.cells.on(height, width)
     order = logits.detach().float().argsort(descending=True)[: options.top].tolist()
     top = tuple(
         TargetInfo(loaded.labels[c], c, float(logits[c]), probability(logits, c, kind))
@@ -292,14 +291,6 @@ def _assemble(
         composite=options.name,
         notes=item.notes,
     )
-
-
-def _cells(cells: Grid, height: int, width: int) -> Grid:
-    """The same cells on an image of another size."""
-    rows, cols = max(1, height // cells.cell[0]), max(1, width // cells.cell[1])
-    if (rows, cols) == (cells.rows, cells.cols):
-        return cells
-    return replace(cells, rows=rows, cols=cols)
 
 
 def _array(relevance: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
