@@ -14,7 +14,7 @@ from ..attribution import Attribution, attribute
 from ..composites import Composite
 from ..errors import InputError
 from ..numerics import upcast
-from ..patch.inputs import module_of
+from ..patch.inputs import is_direct, module_of
 from ..targets import Contrast, Target, as_target, class_names
 
 
@@ -40,8 +40,8 @@ class Samples:
             given["inputs_embeds"] = self._embedded(given.pop("input_ids"))
         self.inputs = given
         self.clean = self.run(given, target)
-        relevance = self.clean.relevance
-        self.names = list(relevance) if isinstance(relevance, Mapping) else self._floats()
+        self.names = [name for name, value in given.items() if is_direct(name, value)]
+        self._refuse_ids()
         self._target = target
 
     def __len__(self) -> int:
@@ -58,10 +58,16 @@ class Samples:
             found: Tensor = model.get_input_embeddings()(ids)
         return found
 
-    def _floats(self) -> list[str]:
-        shape = self.clean.gradient.shape
-        names = [n for n, v in self.inputs.items() if isinstance(v, Tensor) and v.shape == shape]
-        return names[:1]
+    def _refuse_ids(self) -> None:
+        found = self.clean.relevance
+        explained = list(found) if isinstance(found, Mapping) else self.names
+        ids = [name for name in explained if name not in self.names]
+        if ids or not explained:
+            raise InputError(
+                "this method averages over inputs, which token ids are not: got "
+                f"{', '.join(ids) or 'a tensor of them'}; give their embeddings, or the only ids "
+                "by name, as input_ids"
+            )
 
     def run(self, given: Mapping[str, Any], target: Any) -> Attribution:
         """The attribution of any rows."""

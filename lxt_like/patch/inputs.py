@@ -19,6 +19,15 @@ from .hub import load_model
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
 
 
+def is_direct(name: str, value: Any) -> bool:
+    """Whether an argument of this name is a float input, explained as it is: no mask, say."""
+    return (
+        isinstance(value, Tensor)
+        and (value.is_floating_point() or value.is_complex())
+        and not any(word in name for word in _NOT_EXPLAINED)
+    )
+
+
 def module_of(model: Any) -> nn.Module:
     """The module of a model, a transformers pipeline, a local folder or a hub id.
 
@@ -149,9 +158,7 @@ class Inputs:
             raise InputError(
                 f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
             )
-        if any(word in name for word in _NOT_EXPLAINED):
-            return value
-        if value.is_floating_point() or value.is_complex():
+        if is_direct(name, value):
             if name.endswith("input_ids"):
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
@@ -162,6 +169,8 @@ class Inputs:
             if self._twins:
                 put_twin(given, made.twin)
             return given
+        if any(word in name for word in _NOT_EXPLAINED):
+            return value
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
                 raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
+from tests.models import zoo
 from tests.models.cnn import build_cnn
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
@@ -22,6 +23,48 @@ def smooth_net() -> nn.Module:
     torch.manual_seed(0)
     layers = (nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
     return nn.Sequential(*layers).double().eval()
+
+
+class Gated(nn.Module):
+    """Takes a float mask of the same shape as its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.net(x * mask)
+
+
+METHODS = [lxt.integrated_gradients, lxt.smooth_grad, lxt.occlusion]
+
+
+class TestWhatIsPerturbed:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_order_of_the_arguments_says_nothing(self, method: Any) -> None:
+        model, x, mask = Gated().eval(), random(2, 5), random(2, 5) > 0
+        given = {"x": x, "mask": mask.double()}
+        turned = dict(reversed(given.items()))
+        want = method(model, given, TARGET).relevance
+        assert torch.equal(method(model, turned, TARGET).relevance, want)
+        assert bool((want[~mask] == 0).all())
+
+    def test_integrated_gradients_are_complete_behind_a_mask(self) -> None:
+        model, x, mask = Gated().eval(), random(2, 5), (random(2, 5) > 0).double()
+        found = lxt.integrated_gradients(model, {"mask": mask, "x": x}, TARGET, steps=200)
+        with torch.no_grad():
+            gain = (model(x, mask) - model(0 * x, mask))[:, TARGET]
+        assert torch.allclose(found.relevance.sum(1), gain, rtol=1e-4)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_token_ids_that_have_no_embeddings_to_give(self, method: Any) -> None:
+        model, given = build("bert"), inputs("bert")
+        with pytest.raises(InputError, match="a tensor of them; give their embeddings"):
+            method(model, given["input_ids"], 1)
+        bart = zoo.build("bart", "seq2seq-lm")
+        with pytest.raises(InputError, match="got decoder_input_ids; give their embeddings"):
+            method(bart, zoo.example(bart), 1)
 
 
 class TestIntegratedGradients:
