@@ -167,6 +167,20 @@ def test_a_decoder_that_reads_the_ids_again(name: str, task: str, composite: str
         torch.testing.assert_close(found.ledger.entries.get(cause, empty), amount)
 
 
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_decoders_own_words_are_no_positions(name: str) -> None:
+    """From labels: T5 adds no positions to them, and CP-LRP gives its biases of scores nothing."""
+    model = zoo.build(name, "seq2seq-lm").double()
+    model.config.decoder_start_token_id = 1
+    given = zoo.example(model)
+    given["labels"] = given.pop("decoder_input_ids")
+    found = lxt.attribute(model, given, 5, "cp_lrp", ledger=True)
+    assert found.ledger is not None
+    assert found.ledger.closed
+    assert float(found.ledger.entries["constant"].abs().min()) > 1e-3
+    assert ("position" in found.ledger.entries) == (name == "bart")  # its encoder has some
+
+
 def score_of(task: str) -> Any:
     if task == "question-answering":
         return lxt.targets.Output(lambda out: out.start_logits[:, 2] + out.end_logits[:, 3])
