@@ -109,17 +109,17 @@ class Samples:
         return made
 
     def attributions(
-        self, i: int, n: int, change: Callable[[int, Tensor], Tensor], batch_size: int
+        self, i: int, n: int, change: Callable[[str, Tensor], Tensor], batch_size: int
     ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]]:
         """(inputs, gradients, relevances) of changed copies, ``batch_size`` rows at a time.
 
-        ``change``: (number of the first copy, clean copies [rows, ...]) -> changed copies.
+        ``change``: (name of the input, clean copies of it [rows, ...]) -> changed copies.
         """
         clean = self.values(i)
         for start in range(0, n, batch_size):
             rows = min(batch_size, n - start)
             changed = {
-                name: change(start, value.expand(rows, *value.shape[1:]).clone())
+                name: change(name, value.expand(rows, *value.shape[1:]).clone())
                 for name, value in clean.items()
             }
             found = self.run(self.copies(i, rows, changed), self.target(i))

@@ -37,6 +37,16 @@ class Gated(nn.Module):
         return self.net(x * mask)
 
 
+class TwoInputs(Gated):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.net(x * y)
+
+
+class Difference(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return ((x - y) ** 2).sum(1, keepdim=True)
+
+
 METHODS = [lxt.integrated_gradients, lxt.smooth_grad, lxt.occlusion]
 
 
@@ -116,19 +126,36 @@ class TestSmoothGrad:
         found = lxt.smooth_grad(model, x, TARGET, composite, samples=5, noise=0.2, batch_size=2)
         again = lxt.smooth_grad(model, x, TARGET, composite, samples=5, noise=0.2, batch_size=2)
         assert torch.equal(found.relevance, again.relevance)
-        generator = torch.Generator().manual_seed(0)
         for i in range(2):
+            generator = torch.Generator().manual_seed(0)
             scale = 0.2 * (x[i].max() - x[i].min())
             relevance, gradient = torch.zeros_like(x[i]), torch.zeros_like(x[i])
-            for rows in (2, 2, 1):
-                drawn = torch.randn((rows, 3, 12, 12), generator=generator)
-                for noise in drawn:
-                    noisy = (x[i] + noise * scale)[None]
-                    one = lxt.attribute(model, noisy, TARGET, composite)
-                    gradient += one.gradient[0] / 5
-                    relevance += (one.relevance - noisy * one.gradient)[0] / 5
+            for _ in range(5):
+                noise = torch.randn((3, 12, 12), generator=generator)
+                noisy = (x[i] + noise * scale)[None]
+                one = lxt.attribute(model, noisy, TARGET, composite)
+                gradient += one.gradient[0] / 5
+                relevance += (one.relevance - noisy * one.gradient)[0] / 5
             assert relative_error(found.gradient[i], gradient) < 1e-6
             assert relative_error(found.relevance[i], x[i] * gradient + relevance) < 1e-6
+
+    def test_a_seed_is_a_seed_in_any_batch(self) -> None:
+        model, given = TwoInputs().eval(), {"x": random(3, 5), "y": random(3, 5, seed=1)}
+        found = lxt.smooth_grad(model, given, TARGET, samples=7).relevance
+        turned = dict(reversed(given.items()))
+        for size in (1, 3, 16):
+            again = lxt.smooth_grad(model, turned, TARGET, samples=7, batch_size=size).relevance
+            for i in range(3):
+                one = {name: v[i : i + 1] for name, v in given.items()}
+                alone = lxt.smooth_grad(model, one, TARGET, samples=7, batch_size=size).relevance
+                for name in given:
+                    assert relative_error(again[name], found[name]) < 1e-12
+                    assert relative_error(alone[name][0], found[name][i]) < 1e-12
+        other = lxt.smooth_grad(model, given, TARGET, samples=7, seed=1).relevance
+        assert relative_error(other["x"], found["x"]) > 1e-3
+        same = {"x": given["x"], "y": given["x"]}  # each input has noise of its own
+        both = lxt.smooth_grad(Difference(), same, 0, samples=7).gradient
+        assert float(both["x"].abs().min()) > 1e-6
 
     def test_no_noise_is_the_composite_itself(self) -> None:
         model, given = build("bert"), inputs("bert")
