@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -70,16 +71,15 @@ def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
 
 
 def _index(given: Any, classes: int, names: Names) -> int:
-    if isinstance(given, bool) or not isinstance(given, (int, str)):
+    if isinstance(given, bool) or not isinstance(given, (Integral, str)):
         raise TargetError(
             f"a target is a class index or name, got {type(given).__name__}: {given!r}"
         )
-    if isinstance(given, int):
-        if not -classes <= given < classes:
-            raise TargetError(
-                f"class index {given} is out of range: the model has {classes} classes"
-            )
-        return given % classes
+    if not isinstance(given, str):
+        at = int(given)
+        if not -classes <= at < classes:
+            raise TargetError(f"class index {at} is out of range: the model has {classes} classes")
+        return at % classes
     exact = [i for i, name in names.items() if name == given]
     loose = [i for i, name in names.items() if name.lower() == given.lower()]
     found = exact or loose
@@ -293,7 +293,7 @@ def sequence_logits(output: Any) -> Tensor:
 def at_positions(logits: Tensor, at: int | Sequence[int]) -> Tensor:
     """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample."""
     batch, length = logits.shape[:2]
-    places = [at] * batch if isinstance(at, int) else [int(i) for i in at]
+    places = [int(i) for i in at] if isinstance(at, Iterable) else [int(at)] * batch
     if len(places) != batch:
         raise TargetError(f"got {len(places)} positions for a batch of {batch}")
     for place in places:
@@ -382,6 +382,6 @@ def _kept(inputs: Mapping[str, Any], length: int, tokens: int) -> list[int]:
     keep = next((inputs[k] for k in ("logits_to_keep", "num_logits_to_keep") if k in inputs), None)
     if isinstance(keep, Tensor) and keep.dim() == 1:
         keep = (keep % tokens).tolist()
-    elif isinstance(keep, int):
-        keep = list(range(tokens - keep, tokens))
+    elif isinstance(keep, Integral):
+        keep = list(range(tokens - int(keep), tokens))
     return keep if isinstance(keep, list) and len(keep) == length else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,8 @@ NAMES = {0: "negative", 1: "neutral", 2: "Positive"}
         ([0, "neutral"], [0, 1], ("negative", "neutral")),
         (torch.tensor([2, 0]), [2, 0], ("Positive", "negative")),
         (torch.tensor(1), [1, 1], ("neutral", "neutral")),
+        (np.int64(1), [1, 1], ("neutral", "neutral")),
+        ([np.int32(1), -1], [1, 2], ("neutral", "Positive")),
         (lxt.Logit("neutral"), [1, 1], ("neutral", "neutral")),
     ],
 )
@@ -48,6 +51,7 @@ def test_classes(given: Any, indices: list[int], labels: tuple[str, ...]) -> Non
         ("great", "unknown class 'great'; the model's classes are 'negative', 'neutral'"),
         (True, "a class index or name, got bool"),
         (1.0, "a class index or name, got float"),
+        (np.True_, "a class index or name, got bool"),
         ([0], "got 1 targets for a batch of 2"),
         (torch.tensor([0.0, 1.0]), "one class index per sample, got torch.float32"),
         (torch.tensor([[0, 1]]), r"of shape \(1, 2\)"),
@@ -223,7 +227,7 @@ def test_a_contrast_needs_two_classes() -> None:
 def test_a_token_is_a_target_on_its_own_logits() -> None:
     logits = torch.arange(24.0).reshape(2, 4, 3)
     names = {0: "O", 1: "PER", 2: "LOC"}
-    for at in (1, -3, [1, 1]):
+    for at in (1, -3, [1, 1], np.int64(1)):
         target = lxt.targets.Token(at, "PER")
         read = target.read({"logits": logits}, {})
         assert torch.equal(read, logits[:, 1])

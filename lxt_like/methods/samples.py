@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -169,5 +170,5 @@ def straight(x: Tensor, gradient: Tensor, relevance: Tensor) -> Tensor:
 
 def check_count(name: str, value: Any) -> None:
     """Raise InputError unless ``value`` is a positive whole number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
         raise InputError(f"{name} must be a positive whole number, got {value!r}")

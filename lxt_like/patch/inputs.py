@@ -271,6 +271,25 @@ class Inputs:
             if all(e.leaf.grad is None and e.handed is None for e in found)
         ]
 
+    def check_ids(self, error: Exception) -> None:
+        """Raise if token ids may have caused ``error``, which the model's forward raised."""
+        for name, ids in self._ids.items():
+            if ids.dim() == 1:
+                raise InputError(
+                    f"the model failed on {name} of shape {tuple(ids.shape)} ({error}); expected "
+                    f"[batch, tokens]: give one sample as {name}[None]"
+                ) from error
+            rows = self._lookups.rows()
+            # a failed kernel leaves a GPU that answers nothing
+            strange = (
+                ids[(ids < 0) | (ids >= rows)] if rows and ids.device.type == "cpu" else ids[:0]
+            )
+            if strange.numel():
+                raise InputError(
+                    f"the model failed on {name}, which holds the id {int(strange[0])} ({error}); "
+                    f"expected ids from 0 to {rows - 1}: is the tokenizer that of this model?"
+                ) from error
+
     def check_finite(self) -> None:
         """Raise if what was given to be explained holds NaN or infinity: the cause of others."""
         for name, found in self._found.items():

@@ -54,6 +54,12 @@ class Lookups:
         self._mistaken = False
         self._others: list[Tensor] = []
 
+    def rows(self) -> int:
+        """How many ids the largest table that may be the words' knows; 0: no table is known."""
+        tables = self._known or [m for m in self._model.modules() if isinstance(m, nn.Embedding)]
+        weights = [w for table in tables if isinstance(w := getattr(table, "weight", None), Tensor)]
+        return max((len(w) for w in weights), default=0)
+
     def refuse(self, arguments: Iterable[Any]) -> None:
         """These tensors of the call are no ids to explain, whatever they hold: segments, say."""
         self._others = [

@@ -54,7 +54,10 @@ class Chart:
 
 
 def _finite(values: Sequence[float], what: str) -> list[float]:
-    found = [float(v) for v in values]
+    try:
+        found = [float(v) for v in values]
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise InputError(f"{what} are no numbers ({e}); give names first, then numbers") from e
     if not all(map(math.isfinite, found)):
         raise NumericalError(f"{what} hold NaN or infinity")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -220,9 +221,21 @@ class TestOcclusion:
             tokens.relevance[:, 1], (ends[0] - ends[1]).to(tokens.relevance), 1e-3
         )
 
+    def test_a_stride_beyond_the_window(self) -> None:
+        model, x = smooth_net(), random(1, 2, 4, 4)
+        with pytest.raises(InputError, match="a stride of 3 leaves gaps between windows of 2"):
+            lxt.occlusion(model, x, window=2, stride=3)
+        whole = lxt.occlusion(model, x, TARGET, window=np.int64(4), stride=1).relevance
+        assert torch.equal(whole, lxt.occlusion(model, x, TARGET, window=4).relevance)
+
     @pytest.mark.parametrize(
         ("window", "message"),
-        [(9, "larger than the input"), ((1, 2, 3), "2 numbers"), (0, "positive")],
+        [
+            (9, "larger than the input"),
+            ((1, 2, 3), "2 numbers"),
+            (0, "positive"),
+            ("a", "positive"),
+        ],
     )
     def test_refusals(self, window: Any, message: str) -> None:
         with pytest.raises(InputError, match=message):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lxt_like.errors import InputError, NumericalError
 from lxt_like.render import bars, trace_figure
@@ -70,6 +71,8 @@ def test_odd_names(suffix: str) -> None:
         (lambda: bars(["a"], [float("nan")]), NumericalError, "NaN"),
         (lambda: bars(["a"], [1.0], kept={"b": float("inf")}), NumericalError, "NaN or infinity"),
         (lambda: bars(["a"], [1.0], top=0), InputError, "top"),
+        (lambda: bars(torch.randn(1), ["a"]), InputError, "no numbers .*'a'.* names first"),
+        (lambda: bars(["a"], [[1.0, 2.0]]), InputError, "no numbers"),
         (lambda: trace_figure(["a"], {"s": [1, 2]}), InputError, "2 values for 1 layers"),
         (lambda: trace_figure(["a"], {}), InputError, "at least one"),
         (lambda: trace_figure(["a"], {"s": [float("nan")]}), NumericalError, "NaN"),
