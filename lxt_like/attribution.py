@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
-from .errors import InputError, ModelError, NumericalError, UnreachedWarning, UnruledError
+from .errors import InputError, LxtError, ModelError, NumericalError, UnreachedWarning, UnruledError
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
@@ -63,7 +63,7 @@ def attribute(
     ledger: bool = False,
     strict: bool = True,
     layers: Sequence[str] | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    masks: Mapping[str, float | Tensor] | None = None,
 ) -> Attribution:
     """Relevance of ``inputs`` for ``target``, by one forward and one backward.
 
@@ -78,7 +78,8 @@ def attribute(
         ledger: keep the account; costs one backward per sample and the memory of every value.
         strict: an operation without a rule is an error; False: plain gradient, one warning.
         layers: names or globs of modules whose output's relevance is wanted too.
-        masks: name or glob -> factor (broadcast to that module's output) on its relevance.
+        masks: name or glob -> factor on the relevance of that module's output: a number, or a
+            tensor that broadcasts to it.
 
     Raises:
         InputError, TargetError, CompositeError: for arguments that do not fit.
@@ -145,7 +146,7 @@ class _Run:
         composite: str | Composite,
         strict: bool,
         layers: Sequence[str] | None,
-        masks: Mapping[str, Tensor] | None,
+        masks: Mapping[str, float | Tensor] | None,
         measure: Measure | None,
         lean: bool = False,
     ) -> None:
@@ -222,13 +223,22 @@ class _Run:
         return patch.install(timeout=600.0)
 
     def _call(self) -> Any:
-        output = self.model(*self.inputs.args, **self.inputs.kwargs)
+        output = self._output()
         if self.inputs.seek():
-            output = self.model(*self.inputs.args, **self.inputs.kwargs)
+            output = self._output()
         self.inputs.check_found()
         if self.measure is not None:  # nobody takes the last value in, so nobody has seen it
             self.measure.seen([*output.values()] if isinstance(output, Mapping) else output)
         return output
+
+    def _output(self) -> Any:
+        try:
+            return self.model(*self.inputs.args, **self.inputs.kwargs)
+        except LxtError:
+            raise
+        except (IndexError, ValueError, RuntimeError) as e:
+            self.inputs.check_ids(e)
+            raise
 
     def _check_score(self, score: Tensor) -> None:
         if score.numel() == 0:

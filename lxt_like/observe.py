@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
+import torch
 from einops import reduce
 from torch import Tensor, nn
 
@@ -42,14 +44,12 @@ class Observer:
         model: nn.Module,
         inputs: Inputs,
         layers: Sequence[str] | None,
-        masks: Mapping[str, Tensor] | None,
+        masks: Mapping[str, float | Tensor] | None,
         measure: Measure | None,
     ) -> None:
-        if isinstance(layers, str):
-            layers = [layers]
         self.inputs, self.measure = inputs, measure
-        self.patterns = tuple(layers or ())
-        self.masks = dict(masks or {})
+        self.patterns = _patterns_of(layers)
+        self.masks = _masks_of(masks)
         wanted = (*self.patterns, *self.masks)
         paths = [name for name, _ in model.named_modules()] if wanted else []
         for pattern in wanted:
@@ -113,6 +113,11 @@ class Observer:
         }
 
     def _masked(self, path: str, hidden: Tensor, mask: Tensor) -> Tensor:
+        if not _fits(mask, hidden):
+            raise InputError(
+                f"masks: {path} returns {tuple(hidden.shape)}, which a mask of shape "
+                f"{tuple(mask.shape)} does not broadcast to"
+            )
         record = None
         if self.measure is not None:
             record = Record("mask", "mask", path, "masks")
@@ -144,6 +149,43 @@ def _copy(t: Tensor) -> Tensor:
     v = t.clone()
     carry_all(t, v)
     return v
+
+
+def _patterns_of(layers: Any) -> tuple[str, ...]:
+    if isinstance(layers, str):
+        return (layers,)
+    found = tuple(layers) if isinstance(layers, Iterable) else (layers,)
+    if layers is not None and not all(isinstance(pattern, str) for pattern in found):
+        raise InputError(f"layers: expected names or globs of modules, got {layers!r:.200}")
+    return () if layers is None else found
+
+
+def _masks_of(masks: Any) -> dict[str, Tensor]:
+    made: dict[str, Tensor] = {}
+    if not isinstance(masks, Mapping | None):
+        raise InputError(
+            "masks: expected a mapping, module name or glob -> factor, got "
+            f"{type(masks).__name__}: {masks!r:.200}"
+        )
+    for pattern, factor in (masks or {}).items():
+        if not isinstance(pattern, str):
+            raise InputError(f"masks: expected names or globs of modules, got {pattern!r:.200}")
+        if isinstance(factor, Real):
+            factor = torch.tensor(float(factor), dtype=torch.float64)
+        if not isinstance(factor, Tensor):
+            raise InputError(
+                f"masks: expected a number or a tensor for {pattern!r}, got "
+                f"{type(factor).__name__}: {factor!r:.200}"
+            )
+        made[pattern] = factor
+    return made
+
+
+def _fits(mask: Tensor, hidden: Tensor) -> bool:
+    try:
+        return bool(torch.broadcast_shapes(mask.shape, hidden.shape) == hidden.shape)
+    except RuntimeError:
+        return False
 
 
 def _match(path: str, pattern: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -70,16 +71,15 @@ def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
 
 
 def _index(given: Any, classes: int, names: Names) -> int:
-    if isinstance(given, bool) or not isinstance(given, (int, str)):
+    if isinstance(given, bool) or not isinstance(given, (Integral, str)):
         raise TargetError(
             f"a target is a class index or name, got {type(given).__name__}: {given!r}"
         )
-    if isinstance(given, int):
-        if not -classes <= given < classes:
-            raise TargetError(
-                f"class index {given} is out of range: the model has {classes} classes"
-            )
-        return given % classes
+    if not isinstance(given, str):
+        at = int(given)
+        if not -classes <= at < classes:
+            raise TargetError(f"class index {at} is out of range: the model has {classes} classes")
+        return at % classes
     exact = [i for i, name in names.items() if name == given]
     loose = [i for i, name in names.items() if name.lower() == given.lower()]
     found = exact or loose
@@ -293,7 +293,7 @@ def sequence_logits(output: Any) -> Tensor:
 def at_positions(logits: Tensor, at: int | Sequence[int]) -> Tensor:
     """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample."""
     batch, length = logits.shape[:2]
-    places = [at] * batch if isinstance(at, int) else [int(i) for i in at]
+    places = [int(i) for i in at] if isinstance(at, Iterable) else [int(at)] * batch
     if len(places) != batch:
         raise TargetError(f"got {len(places)} positions for a batch of {batch}")
     for place in places:
@@ -313,7 +313,7 @@ def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
     if logits.dim() == 1:
         return logits[:, None]
     if logits.dim() == 3:
-        return _last_position(logits, inputs)
+        return _last_position(logits, inputs, _mask(output, inputs, logits.shape[1]))
     if logits.dim() != 2:
         raise InputError(
             f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
@@ -339,14 +339,49 @@ def _field(output: Any) -> Tensor:
     return logits
 
 
-def _last_position(logits: Tensor, inputs: Mapping[str, Any]) -> Tensor:
-    prefix = (
-        "decoder_" if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs else ""
-    )
-    mask = inputs.get(f"{prefix}attention_mask")
+def _mask(output: Any, inputs: Mapping[str, Any], length: int) -> Any:
+    """The mask of the tokens that the logits are about."""
+    if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs:
+        return inputs.get("decoder_attention_mask")
+    mask = inputs.get("attention_mask")
+    if isinstance(output, Mapping) and "encoder_last_hidden_state" in output:
+        # the encoder's mask, which fits a decoder that reads the same tokens
+        return mask if isinstance(mask, Tensor) and mask.shape[-1] == length else None
+    return mask
+
+
+def _last_position(logits: Tensor, inputs: Mapping[str, Any], mask: Any) -> Tensor:
+    """Of ``logits`` [batch, positions, classes] each sample's at its last real token.
+
+    Positions are counted from the end: where there are more of them than tokens in the mask, the
+    model has put its own in front (a tuned prompt); where there are fewer, it kept the last ones.
+    """
     batch, length = logits.shape[:2]
-    if not (isinstance(mask, Tensor) and mask.shape == (batch, length)):
+    if not (isinstance(mask, Tensor) and mask.dim() == 2 and len(mask) == batch):
         return logits[:, -1]
-    positions = torch.arange(length, device=logits.device)
-    last = torch.where(mask.to(logits.device) > 0, positions, -1).amax(-1).clamp_min(0)
-    return logits[torch.arange(batch, device=logits.device), last]
+    tokens = mask.shape[1]
+    at = torch.arange(tokens, device=mask.device)
+    last = torch.where(mask > 0, at, -1).amax(-1).clamp_min(0)
+    places = last + (length - tokens)
+    if length < tokens and bool((last < tokens - 1).any()):
+        kept = _kept(inputs, length, tokens)
+        found = torch.tensor(kept, device=mask.device) == last[:, None]
+        if not (kept and bool(found.any(-1).all())):
+            raise InputError(
+                f"the model gives logits for {length} positions of {tokens} tokens, and for "
+                "samples that are padded at the end it cannot be told which position is their last "
+                "token's; pad at the front, explain them one by one, or say which it is by "
+                "lxt.targets.Token(at)"
+            )
+        places = found.to(torch.uint8).argmax(-1)
+    return logits[torch.arange(batch, device=logits.device), places.to(logits.device)]
+
+
+def _kept(inputs: Mapping[str, Any], length: int, tokens: int) -> list[int]:
+    """The tokens whose logits the model was asked to keep, if that is what there are."""
+    keep = next((inputs[k] for k in ("logits_to_keep", "num_logits_to_keep") if k in inputs), None)
+    if isinstance(keep, Tensor) and keep.dim() == 1:
+        keep = (keep % tokens).tolist()
+    elif isinstance(keep, Integral):
+        keep = list(range(tokens - int(keep), tokens))
+    return keep if isinstance(keep, list) and len(keep) == length else []

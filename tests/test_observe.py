@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
+from lxt_like.patch import install
 from tests.models.tiny import FAMILIES, build, inputs, widen
 from tests.oracles.arrays import relative_error
 from tests.support import COMPOSITES, account, draw, inline, random
@@ -132,6 +134,35 @@ def test_masks_split_the_relevance() -> None:
     assert relative_error(parts[0] + parts[1], want) < 1e-5
     booleans = lxt.attribute(model, batch, 0, masks={layer: mask.bool()}).relevance
     assert torch.equal(booleans, parts[0])
+
+
+@pytest.mark.parametrize("factor", [0.1, np.float32(0.5), 2, True])
+def test_a_number_is_a_mask(factor: Any) -> None:
+    model, x = inline(lambda m, x: m.a(x) * m.b(x)).double(), random(2, 6)
+    want = torch.tensor(float(factor), dtype=torch.float64)
+    got = lxt.attribute(model, x, 0, masks={"a": factor}).relevance
+    assert torch.equal(got, lxt.attribute(model, x, 0, masks={"a": want}).relevance)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"masks": ["a"]}, r"expected a mapping, module name or glob -> factor, got list: \['a'\]"),
+        ({"masks": "a"}, "expected a mapping, .* got str: 'a'"),
+        ({"masks": {3: 0.5}}, "expected names or globs of modules, got 3"),
+        ({"masks": {"a": [1.0]}}, r"a number or a tensor for 'a', got list: \[1.0\]"),
+        ({"masks": {"a": None}}, "a number or a tensor for 'a', got NoneType"),
+        ({"masks": {"a": torch.ones(5)}}, r"a returns \(2, 6\), which a mask of shape \(5,\)"),
+        ({"masks": {"a": torch.ones(3, 2, 6)}}, r"mask of shape \(3, 2, 6\) does not broadcast"),
+        ({"layers": [3]}, r"expected names or globs of modules, got \[3\]"),
+        ({"layers": 3}, "expected names or globs of modules, got 3"),
+    ],
+)
+def test_layers_and_masks_that_are_none(asked: dict[str, Any], said: str) -> None:
+    model = inline(lambda m, x: m.a(x) * m.b(x))
+    with pytest.raises(InputError, match=said):
+        lxt.attribute(model, random(2, 6), 0, **asked)
+    assert install._attributes == {}
 
 
 def test_masks_in_a_ledger_close_in_float64() -> None:

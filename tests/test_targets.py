@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,8 @@ NAMES = {0: "negative", 1: "neutral", 2: "Positive"}
         ([0, "neutral"], [0, 1], ("negative", "neutral")),
         (torch.tensor([2, 0]), [2, 0], ("Positive", "negative")),
         (torch.tensor(1), [1, 1], ("neutral", "neutral")),
+        (np.int64(1), [1, 1], ("neutral", "neutral")),
+        ([np.int32(1), -1], [1, 2], ("neutral", "Positive")),
         (lxt.Logit("neutral"), [1, 1], ("neutral", "neutral")),
     ],
 )
@@ -48,6 +51,7 @@ def test_classes(given: Any, indices: list[int], labels: tuple[str, ...]) -> Non
         ("great", "unknown class 'great'; the model's classes are 'negative', 'neutral'"),
         (True, "a class index or name, got bool"),
         (1.0, "a class index or name, got float"),
+        (np.True_, "a class index or name, got bool"),
         ([0], "got 1 targets for a batch of 2"),
         (torch.tensor([0.0, 1.0]), "one class index per sample, got torch.float32"),
         (torch.tensor([[0, 1]]), r"of shape \(1, 2\)"),
@@ -151,6 +155,56 @@ def test_language_models_are_read_at_the_last_real_token(side: Any) -> None:
     assert torch.equal(got, logits[[0, 1], last])
 
 
+RAGGED = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("length", "given", "last"),
+    [
+        (8, {}, [7, 5]),  # three tokens of the model's own in front
+        (3, {"logits_to_keep": 3}, [2, 0]),
+        (6, {"logits_to_keep": 6}, [5, 3]),
+        (3, {"num_logits_to_keep": 3}, [2, 0]),
+        (3, {"logits_to_keep": torch.tensor([0, 4, 2])}, [1, 2]),
+        (2, {"logits_to_keep": torch.tensor([2, -1])}, [1, 0]),
+    ],
+)
+def test_more_or_fewer_logits_than_tokens(
+    length: int, given: dict[str, Any], last: list[int]
+) -> None:
+    logits = random(2, length, 5)
+    got = logits_of({"logits": logits}, {"attention_mask": RAGGED, **given})
+    assert torch.equal(got, logits[[0, 1], last])
+    left = {"attention_mask": RAGGED.flip(1), **given}
+    if not isinstance(given.get("logits_to_keep"), torch.Tensor):
+        assert torch.equal(logits_of({"logits": logits}, left), logits[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("length", "given"),
+    [
+        (2, {"logits_to_keep": 2}),
+        (3, {}),
+        (3, {"logits_to_keep": 1}),
+        (1, {"logits_to_keep": 1}),
+        (2, {"logits_to_keep": torch.tensor([3, 4])}),
+    ],
+)
+def test_logits_that_no_token_can_be_told_of(length: int, given: dict[str, Any]) -> None:
+    said = f"logits for {length} positions of 5 tokens, .* pad at the front"
+    with pytest.raises(InputError, match=said):
+        logits_of({"logits": random(2, length, 5)}, {"attention_mask": RAGGED, **given})
+    full = {"attention_mask": torch.ones(2, 5), **given}
+    logits = random(2, length, 5)
+    assert torch.equal(logits_of({"logits": logits}, full), logits[:, -1])
+
+
+def test_an_encoders_mask_is_not_its_decoders() -> None:
+    logits = random(2, 3, 5)
+    output = {"logits": logits, "encoder_last_hidden_state": random(2, 5, 4)}
+    assert torch.equal(logits_of(output, {"attention_mask": RAGGED}), logits[:, -1])
+
+
 def test_logits_of_other_outputs() -> None:
     flat = random(4)
     assert logits_of(flat, {}).shape == (4, 1)
@@ -173,7 +227,7 @@ def test_a_contrast_needs_two_classes() -> None:
 def test_a_token_is_a_target_on_its_own_logits() -> None:
     logits = torch.arange(24.0).reshape(2, 4, 3)
     names = {0: "O", 1: "PER", 2: "LOC"}
-    for at in (1, -3, [1, 1]):
+    for at in (1, -3, [1, 1], np.int64(1)):
         target = lxt.targets.Token(at, "PER")
         read = target.read({"logits": logits}, {})
         assert torch.equal(read, logits[:, 1])

@@ -38,6 +38,8 @@ def wants_images(arguments: Sequence[str], model: str | None, trust_remote_code:
 def _looks_like_image(argument: str) -> bool:
     from ..explain.image.open import SUFFIXES
 
+    if not argument:
+        return False  # a text; as a path it would be the folder we are in
     path = Path(argument).expanduser()
     with suppress(OSError, ValueError):  # a text can be too long to be a path
         if path.is_dir():
@@ -59,6 +61,8 @@ def image_files(arguments: Sequence[str]) -> list[Line]:
         raise InputError("no image to explain; try: lxt-like explain photo.jpg (or a folder)")
     found: list[Path] = []
     for argument in arguments:
+        if not argument:
+            raise InputError("expected an image or a folder of them, got an empty name")
         path = Path(argument).expanduser()
         if not path.is_dir():
             found.append(path)

@@ -58,12 +58,19 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
     found: set[str] = set()
     if any(t.requires_grad for t in tensors):
         found.add("cut")
-    if getattr(func, "__name__", "") == "embedding":
+    looked_up = getattr(func, "__name__", "") == "embedding"
+    if looked_up:
         found.add(cause_of_name(path))
     else:
         found.update(cause_of(t, names) for t in tensors if t.is_floating_point())
-    best = next((c for c in _PRIORITY if c in found), None)
-    if best is None or best == "constant":
+    # what comes of a look-up are values of their own (a decoder's words), which stay what they are
+    # where positions are mixed in; a weight or a number takes the cause of what it meets
+    words = looked_up or any(getattr(t, _CAUSE, "") == "constant" for t in tensors)
+    if words and "constant" in found and "cut" not in found:
+        best: str | None = "constant"
+    else:
+        best = next((c for c in _PRIORITY if c in found and c != "constant"), None)
+    if best is None:
         return
     for t in out if isinstance(out, (tuple, list)) else (out,):
         if isinstance(t, Tensor) and not t.requires_grad and id(t) not in names:

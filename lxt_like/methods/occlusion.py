@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,11 @@ def occlusion(
     x = given.inputs[name].detach()
     sizes = _shape("window", window, x)
     steps = sizes if stride is None else _shape("stride", stride, x)
+    if any(step > size < n for step, size, n in zip(steps, sizes, x.shape[1:], strict=True)):
+        raise InputError(
+            f"a stride of {stride} leaves gaps between windows of {window}, which nothing would "
+            "cover; give a stride that is at most the window"
+        )
     parts = []
     for i in range(len(given)):
 
@@ -76,9 +81,10 @@ def occlusion(
 
 def _shape(what: str, given: int | Sequence[int], x: Tensor) -> tuple[int, ...]:
     """The window over one sample: whole channels of images, whole embeddings of tokens."""
-    sizes = (given,) if isinstance(given, int) else tuple(given)
-    for size in sizes:
+    many = given if isinstance(given, Iterable) else (given,)
+    for size in many:
         check_count(what, size)
+    sizes = tuple(int(size) for size in many)
     space = {2: 1, 3: 1}.get(x.dim(), x.dim() - 2)
     if len(sizes) == 1:
         sizes = sizes * space

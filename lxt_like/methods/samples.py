@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..attribution import Attribution, attribute
 from ..composites import Composite
 from ..errors import InputError
 from ..numerics import upcast
-from ..patch.inputs import module_of
+from ..patch.inputs import is_direct, module_of
 from ..targets import Contrast, Target, as_target, class_names
 
 
@@ -40,8 +41,8 @@ class Samples:
             given["inputs_embeds"] = self._embedded(given.pop("input_ids"))
         self.inputs = given
         self.clean = self.run(given, target)
-        relevance = self.clean.relevance
-        self.names = list(relevance) if isinstance(relevance, Mapping) else self._floats()
+        self.names = [name for name, value in given.items() if is_direct(name, value)]
+        self._refuse_ids()
         self._target = target
 
     def __len__(self) -> int:
@@ -58,10 +59,16 @@ class Samples:
             found: Tensor = model.get_input_embeddings()(ids)
         return found
 
-    def _floats(self) -> list[str]:
-        shape = self.clean.gradient.shape
-        names = [n for n, v in self.inputs.items() if isinstance(v, Tensor) and v.shape == shape]
-        return names[:1]
+    def _refuse_ids(self) -> None:
+        found = self.clean.relevance
+        explained = list(found) if isinstance(found, Mapping) else self.names
+        ids = [name for name in explained if name not in self.names]
+        if ids or not explained:
+            raise InputError(
+                "this method averages over inputs, which token ids are not: got "
+                f"{', '.join(ids) or 'a tensor of them'}; give their embeddings, or the only ids "
+                "by name, as input_ids"
+            )
 
     def run(self, given: Mapping[str, Any], target: Any) -> Attribution:
         """The attribution of any rows."""
@@ -103,17 +110,17 @@ class Samples:
         return made
 
     def attributions(
-        self, i: int, n: int, change: Callable[[int, Tensor], Tensor], batch_size: int
+        self, i: int, n: int, change: Callable[[str, Tensor], Tensor], batch_size: int
     ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]]:
         """(inputs, gradients, relevances) of changed copies, ``batch_size`` rows at a time.
 
-        ``change``: (number of the first copy, clean copies [rows, ...]) -> changed copies.
+        ``change``: (name of the input, clean copies of it [rows, ...]) -> changed copies.
         """
         clean = self.values(i)
         for start in range(0, n, batch_size):
             rows = min(batch_size, n - start)
             changed = {
-                name: change(start, value.expand(rows, *value.shape[1:]).clone())
+                name: change(name, value.expand(rows, *value.shape[1:]).clone())
                 for name, value in clean.items()
             }
             found = self.run(self.copies(i, rows, changed), self.target(i))
@@ -163,5 +170,5 @@ def straight(x: Tensor, gradient: Tensor, relevance: Tensor) -> Tensor:
 
 def check_count(name: str, value: Any) -> None:
     """Raise InputError unless ``value`` is a positive whole number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
         raise InputError(f"{name} must be a positive whole number, got {value!r}")

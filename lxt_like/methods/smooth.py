@@ -36,7 +36,8 @@ def smooth_grad(
             noised at their embeddings.  A predicted class is that of the clean input.
         samples: noisy copies.
         noise: standard deviation as a share of each sample's range.
-        seed: of the noise; the same seed gives the same numbers.
+        seed: of the noise; the same seed gives a sample the same noise in any batch, whatever
+            ``batch_size``.
         batch_size: copies in one forward.
 
     Returns:
@@ -50,26 +51,32 @@ def smooth_grad(
     if not 0 <= noise < float("inf"):
         raise InputError(f"noise must be a number >= 0, got {noise!r}")
     given = Samples(model, inputs, target, composite, strict)
-    generator = torch.Generator().manual_seed(seed)
+    generators: dict[str, torch.Generator] = {}
 
-    def noisy(start: int, x: Tensor) -> Tensor:
-        drawn = torch.randn(x.shape, generator=generator, dtype=torch.float32)
+    def noisy(name: str, x: Tensor) -> Tensor:
+        # copy by copy: one call for several draws other numbers
+        drawn = torch.stack(
+            [torch.randn(c.shape, generator=generators[name], dtype=torch.float32) for c in x]
+        )
         scale = noise * (x[0].max() - x[0].min())
         return x + (drawn.to(x.device) * scale).to(x.dtype)
 
     gradients: dict[str, list[Tensor]] = {name: [] for name in given.names}
     direct: dict[str, list[Tensor]] = {name: [] for name in given.names}
     for i in range(len(given)):
+        # from the start for each sample, so that it gets its numbers in any batch
+        for n, name in enumerate(sorted(given.names)):
+            generators[name] = torch.Generator().manual_seed(seed + n)
         sums: dict[str, Tensor] = {}
         rests: dict[str, Tensor] = {}
         for x, g, r in given.attributions(i, samples, noisy, batch_size):
-            for n in given.names:
-                sums[n] = sums.get(n, 0) + upcast(g[n]).sum(0, keepdim=True)
-                rest = straight(x[n], g[n], r[n]).sum(0, keepdim=True)
-                rests[n] = rests.get(n, 0) + rest
-        for n in given.names:
-            gradients[n].append(sums[n] / samples)
-            direct[n].append(rests[n] / samples)
+            for name in given.names:
+                sums[name] = sums.get(name, 0) + upcast(g[name]).sum(0, keepdim=True)
+                rest = straight(x[name], g[name], r[name]).sum(0, keepdim=True)
+                rests[name] = rests.get(name, 0) + rest
+        for name in given.names:
+            gradients[name].append(sums[name] / samples)
+            direct[name].append(rests[name] / samples)
     mean = {n: torch.cat(parts) for n, parts in gradients.items()}
     clean = {n: upcast(given.inputs[n].detach()) for n in given.names}
     relevance = {n: clean[n] * mean[n] + torch.cat(direct[n]) for n in given.names}

@@ -104,7 +104,7 @@ def trace(
     look at the BatchNorm's.
     """
     module = module_of(model)
-    chosen = list(layers) if layers is not None else default_layers(module)
+    chosen = default_layers(module) if layers is None else layers
     found = attribute(model, inputs, target, composite, strict=strict, layers=chosen)
     rows = [_row("input", found)] + [_of(name, r) for name, r in found.layers.items()]
     labels = tuple(found.target.labels)

@@ -16,7 +16,7 @@ class Layout:
     Attributes:
         transposed: [tokens, batch] instead of [batch, tokens].
         start: the first of the given tokens among all that were embedded.
-        length: how many they are; None: they are all.
+        length: how many of them were embedded; None: nothing else was.
         left_out: how many of the given tokens the model drops in front and at the end.
         copies: how often each sample's tokens are embedded, one after the other: once a frame.
     """
@@ -32,9 +32,11 @@ class Layout:
         x = embedded.transpose(0, 1) if self.transposed else embedded
         if self.copies > 1:
             return x.reshape(-1, self.copies, *x.shape[1:]).sum(1)
+        if self.length is not None:
+            x = x.narrow(1, self.start, self.length)
         if any(self.left_out):
             return torch.nn.functional.pad(x, (0, 0, *self.left_out))
-        return (x if self.length is None else x.narrow(1, self.start, self.length)).contiguous()
+        return x.contiguous()
 
 
 def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
@@ -44,11 +46,6 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
         return Layout()
     if ids.dim() != 2 or given.dim() != 2:
         return None
-    if ids.shape == given.shape:
-        # a placeholder for an image, replaced before the look-up: its embedding is thrown away
-        replaced = ids[ids != given]
-        if replaced.numel() < ids.numel() and bool((replaced == replaced[0]).all()):
-            return Layout()
     if ids.shape == given.shape[::-1] and torch.equal(ids.T, given):
         return Layout(transposed=True)
     copies, rest = divmod(ids.shape[0], given.shape[0])
@@ -65,6 +62,24 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
         if bool(same.any()):
             return Layout(start=int(same.to(torch.uint8).argmax()), length=length)
     return None
+
+
+def shifted(ids: Tensor, given: Tensor) -> Layout | None:
+    """The layout of ids moved on by one behind a start token, as a decoder gets them."""
+    length = given.shape[-1]
+    if ids.shape != given.shape or ids.dim() != 2 or length < 2:
+        return None
+    if not torch.equal(ids[:, 1:], given.to(ids.device)[:, :-1]):
+        return None
+    return Layout(start=1, length=length - 1, left_out=(0, 1))
+
+
+def is_alike(ids: Tensor, given: Tensor) -> bool:
+    """Whether one id stands where the given have others: for an image, whose embedding goes in."""
+    if ids.shape != given.shape or ids.dim() != 2:
+        return False
+    replaced = ids[ids != given.to(ids.device)]
+    return replaced.numel() < ids.numel() and bool((replaced == replaced[:1]).all())
 
 
 def _storage(x: Tensor) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,10 +12,20 @@ from torch import Tensor, nn
 from ..errors import InputError, ModelError
 from ..intercept.tags import put_twin
 from ..numerics import is_finite, upcast
-from .embedded import Layout, input_embeddings, is_repeated, is_same, layout_of
+from .embedded import Layout
 from .hub import load_model
+from .lookups import Lookups
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
+
+
+def is_direct(name: str, value: Any) -> bool:
+    """Whether an argument of this name is a float input, explained as it is: no mask, say."""
+    return (
+        isinstance(value, Tensor)
+        and (value.is_floating_point() or value.is_complex())
+        and not any(word in name for word in _NOT_EXPLAINED)
+    )
 
 
 def module_of(model: Any) -> nn.Module:
@@ -102,12 +111,10 @@ class Inputs:
     def __init__(self, model: nn.Module, given: Any, twins: bool = True) -> None:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
-        self._ids: dict[str, Tensor] = {}
+        self._lookups = Lookups(model)
+        self._ids = self._lookups.ids
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
-        self._tables: dict[str, Any] = {}  # of ids: the weight that embedded them first
-        self._model = model
         self._twins = twins
-        self._sought: set[str] = set()
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
@@ -120,15 +127,12 @@ class Inputs:
             )
         if "inputs_embeds" in self.kwargs:
             self._ids.pop("input_ids", None)
+        self._lookups.refuse(self.kwargs.values())
         if not (self._ids or self._found):
             raise InputError(
                 f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
                 "expected input_ids, or a float tensor such as pixel_values or inputs_embeds"
             )
-
-    @cached_property
-    def _embeddings(self) -> list[nn.Module]:
-        return input_embeddings(self._model)
 
     @property
     def names(self) -> list[str]:
@@ -149,9 +153,7 @@ class Inputs:
             raise InputError(
                 f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
             )
-        if any(word in name for word in _NOT_EXPLAINED):
-            return value
-        if value.is_floating_point() or value.is_complex():
+        if is_direct(name, value):
             if name.endswith("input_ids"):
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
@@ -162,6 +164,8 @@ class Inputs:
             if self._twins:
                 put_twin(given, made.twin)
             return given
+        if any(word in name for word in _NOT_EXPLAINED):
+            return value
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
                 raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")
@@ -198,64 +202,29 @@ class Inputs:
         if keep:
             made = _Explained(leaf, self._ids[name].shape, tokens=True, layout=layout)
             self._found.setdefault(name, []).append(made)
-            self._tables.setdefault(name, getattr(module, "weight", None))
         return leaf.clone()  # the model may write into it
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> tuple[str, Layout] | None:
         """The explained ids that ``module`` has just embedded, if it has, and where they lie."""
-        if not self._ids or not isinstance(out, Tensor) or not self.is_embedding(module):
+        if not isinstance(out, Tensor) or not self.is_embedding(module):
             return None
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        known = self._is_known(module)
-        layouts = {
-            name: layout_of(ids, wanted) if known or self._is_sought(name, ids) else None
-            for name, wanted in self._ids.items()
-        }
-        weight = getattr(module, "weight", None)
-        same = [
-            name
-            for name, layout in layouts.items()
-            if layout is not None and self._tables.get(name, weight) is weight
-        ]
-        # equal ids under two names: the very tensor if it can be told, then one not seen yet
-        # (one tensor under both: an encoder runs before its decoder)
-        at = ids.data_ptr()
-        same.sort(key=lambda n: (at != self._ids[n].data_ptr(), n in self._found, "decoder" in n))
-        first = next(iter(same), None)
-        layout = None if first is None else layouts[first]
-        return None if first is None or layout is None else (first, layout)
+        return self._lookups.find(module, ids, self._found)
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
-        return bool(self._ids) and (isinstance(module, nn.Embedding) or self._is_known(module))
-
-    def _is_known(self, module: nn.Module) -> bool:
-        """Whether the model calls it its input embedding; of a model that does not say: any."""
-        if not self._embeddings:
-            return isinstance(module, nn.Embedding)
-        if any(module is known for known in self._embeddings):
-            return True
-        weights = [getattr(known, "weight", None) for known in self._embeddings]
-        return isinstance(module, nn.Embedding) and any(module.weight is w for w in weights)
-
-    def _is_sought(self, name: str, ids: Tensor) -> bool:
-        """Whether any embedding will do: of ids that no known one took, given these very ids."""
-        wanted = self._ids[name]
-        return name in self._sought and (is_same(ids, wanted) or is_repeated(ids, wanted))
+        return self._lookups.is_embedding(module)
 
     def seek(self) -> bool:
-        """Whether to run the forward again: ids were embedded by none of the known embeddings."""
-        missing = {n for n in self._ids if n not in self._found}
-        if not missing or self._sought:
+        """Whether to run the forward again: only now is it known which look-ups take the ids."""
+        if not self._lookups.again(self._found):
             return False
-        self._sought = missing
         for name in self._ids:
             self._found.pop(name, None)
-            self._tables.pop(name, None)
         return True
 
     def check_found(self) -> None:
@@ -301,6 +270,25 @@ class Inputs:
             for name, found in self._found.items()
             if all(e.leaf.grad is None and e.handed is None for e in found)
         ]
+
+    def check_ids(self, error: Exception) -> None:
+        """Raise if token ids may have caused ``error``, which the model's forward raised."""
+        for name, ids in self._ids.items():
+            if ids.dim() == 1:
+                raise InputError(
+                    f"the model failed on {name} of shape {tuple(ids.shape)} ({error}); expected "
+                    f"[batch, tokens]: give one sample as {name}[None]"
+                ) from error
+            rows = self._lookups.rows()
+            # a failed kernel leaves a GPU that answers nothing
+            strange = (
+                ids[(ids < 0) | (ids >= rows)] if rows and ids.device.type == "cpu" else ids[:0]
+            )
+            if strange.numel():
+                raise InputError(
+                    f"the model failed on {name}, which holds the id {int(strange[0])} ({error}); "
+                    f"expected ids from 0 to {rows - 1}: is the tokenizer that of this model?"
+                ) from error
 
     def check_finite(self) -> None:
         """Raise if what was given to be explained holds NaN or infinity: the cause of others."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError, NumericalError
+from ..methods.trace import Trace
 from .colors import LIGHT
 from .escape import one_line
 from .files import suffix_of, write
@@ -54,7 +55,10 @@ class Chart:
 
 
 def _finite(values: Sequence[float], what: str) -> list[float]:
-    found = [float(v) for v in values]
+    try:
+        found = [float(v) for v in values]
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise InputError(f"{what} are no numbers ({e}); give names first, then numbers") from e
     if not all(map(math.isfinite, found)):
         raise NumericalError(f"{what} hold NaN or infinity")
     return found
@@ -66,8 +70,8 @@ def _shown(name: Any, most: int = 42) -> str:
 
 
 def trace_figure(
-    layers: Sequence[str],
-    series: Mapping[str, Sequence[float]],
+    layers: Trace | Sequence[str],
+    series: Mapping[str, Sequence[float]] | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
     positive: Sequence[float] | None = None,
@@ -77,7 +81,8 @@ def trace_figure(
     """Relevance over layers: a line for each series, and where its sign turns.
 
     Args:
-        layers: names in execution order.
+        layers: what ``lxt.trace`` returned, which says all but ``path`` and ``title``: a line for
+            each sample's net relevance; or names in execution order.
         series: label -> one number for each layer, such as the net relevance.
         path: ``.png``, ``.pdf`` or ``.svg``.
         positive, negative: sums for and against at each layer, drawn as bars behind the lines.
@@ -85,6 +90,15 @@ def trace_figure(
     Raises:
         InputError: where lengths differ or nothing is given; NumericalError: NaN or infinity.
     """
+    if isinstance(layers, Trace):
+        if any(given is not None for given in (series, positive, negative)):
+            raise InputError("trace: a trace has its own series; give only path= and title= too")
+        layers, series, positive, negative = _parts(layers)
+    if not isinstance(series, Mapping):
+        raise InputError(
+            "trace: expected what lxt.trace returns, or layers and a mapping label -> numbers, "
+            f"got {type(series).__name__} for the latter"
+        )
     names = [_shown(name) for name in layers]
     lines = {_shown(k): _finite(v, f"the values of {k!r}") for k, v in series.items()}
     bars = [None if v is None else _finite(v, "the sums") for v in (positive, negative)]
@@ -120,6 +134,22 @@ def trace_figure(
     if path is not None:
         made.save(path)
     return made
+
+
+def _parts(
+    trace: Trace,
+) -> tuple[list[str], dict[str, list[float]], Sequence[float] | None, Sequence[float] | None]:
+    """Layers, the net relevance of each sample, and of a single one what is for and against."""
+    labels = [
+        label if trace.labels.count(label) == 1 else f"{label} ({i})"
+        for i, label in enumerate(trace.labels)
+    ]
+    series = {label: [row.net[i] for row in trace.rows] for i, label in enumerate(labels)}
+    names = [row.layer for row in trace.rows]
+    if len(labels) > 1:
+        return names, series, None, None
+    rows = trace.rows
+    return names, series, [row.positive[0] for row in rows], [row.negative[0] for row in rows]
 
 
 def bars(

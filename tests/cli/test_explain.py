@@ -34,6 +34,13 @@ def test_a_text_as_an_argument(run, expected):
     assert "\x1b" not in result.stdout
 
 
+def test_an_empty_text_is_no_folder(run, in_folder: Path):
+    """As a path it would be the folder we are in."""
+    result = run("explain", "")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "(empty text)" in result.stdout
+
+
 def test_several_texts_are_shown_in_order_with_lines_between(run):
     result = run("explain", "Dull.", TEXT, "A bore.")
     assert result.stderr == ""

@@ -57,6 +57,10 @@ def test_every_view(run: Run, model: Path, photos: Path, view: str) -> None:
     assert page.count("data:image/png") == pictures[view]
 
 
+def test_an_image_without_a_name(refused: Callable[..., str], model: Path) -> None:
+    assert "an image or a folder of them, got an empty name" in refused("explain", "", "-m", model)
+
+
 def test_a_folder_with_bad_images(run: Run, model: Path, photos: Path) -> None:
     result = run("explain", photos, "-m", model, "--json")
     assert result.exit_code == 1

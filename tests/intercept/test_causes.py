@@ -64,6 +64,23 @@ def test_a_constant_remembers_what_it_was_made_of() -> None:
     assert cause_of(looked_up, {}) == "position"
 
 
+def test_values_from_a_table_stay_constant_among_positions() -> None:
+    """As in a decoder whose words are not explained; a weight takes the cause of what it meets."""
+    words, weight, sums, scaled, cut = (random(3, seed=i) for i in range(5))
+    position = random(3, seed=9)
+    names = {id(position): "relative_attention_bias.weight", id(weight): "v_proj.weight"}
+    mark(words, [torch.tensor([1]), weight], torch.embedding, "decoder.embed_tokens", names)
+    mark(sums, [words, position], torch.add, "", names)
+    mark(scaled, [position, weight], torch.mul, "", names)
+    assert [cause_of(t, names) for t in (words, sums, scaled)] == [
+        "constant",
+        "constant",
+        "position",
+    ]
+    mark(cut, [sums, random(3).requires_grad_()], torch.add, "", names)
+    assert cause_of(cut, names) == "cut"
+
+
 def test_shares() -> None:
     g = random(2, 3)
     value = random(3, seed=1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
+from tests.models import zoo
 from tests.models.cnn import build_cnn
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
@@ -22,6 +24,58 @@ def smooth_net() -> nn.Module:
     torch.manual_seed(0)
     layers = (nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
     return nn.Sequential(*layers).double().eval()
+
+
+class Gated(nn.Module):
+    """Takes a float mask of the same shape as its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.net(x * mask)
+
+
+class TwoInputs(Gated):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.net(x * y)
+
+
+class Difference(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return ((x - y) ** 2).sum(1, keepdim=True)
+
+
+METHODS = [lxt.integrated_gradients, lxt.smooth_grad, lxt.occlusion]
+
+
+class TestWhatIsPerturbed:
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_order_of_the_arguments_says_nothing(self, method: Any) -> None:
+        model, x, mask = Gated().eval(), random(2, 5), random(2, 5) > 0
+        given = {"x": x, "mask": mask.double()}
+        turned = dict(reversed(given.items()))
+        want = method(model, given, TARGET).relevance
+        assert torch.equal(method(model, turned, TARGET).relevance, want)
+        assert bool((want[~mask] == 0).all())
+
+    def test_integrated_gradients_are_complete_behind_a_mask(self) -> None:
+        model, x, mask = Gated().eval(), random(2, 5), (random(2, 5) > 0).double()
+        found = lxt.integrated_gradients(model, {"mask": mask, "x": x}, TARGET, steps=200)
+        with torch.no_grad():
+            gain = (model(x, mask) - model(0 * x, mask))[:, TARGET]
+        assert torch.allclose(found.relevance.sum(1), gain, rtol=1e-4)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_token_ids_that_have_no_embeddings_to_give(self, method: Any) -> None:
+        model, given = build("bert"), inputs("bert")
+        with pytest.raises(InputError, match="a tensor of them; give their embeddings"):
+            method(model, given["input_ids"], 1)
+        bart = zoo.build("bart", "seq2seq-lm")
+        with pytest.raises(InputError, match="got decoder_input_ids; give their embeddings"):
+            method(bart, zoo.example(bart), 1)
 
 
 class TestIntegratedGradients:
@@ -73,19 +127,36 @@ class TestSmoothGrad:
         found = lxt.smooth_grad(model, x, TARGET, composite, samples=5, noise=0.2, batch_size=2)
         again = lxt.smooth_grad(model, x, TARGET, composite, samples=5, noise=0.2, batch_size=2)
         assert torch.equal(found.relevance, again.relevance)
-        generator = torch.Generator().manual_seed(0)
         for i in range(2):
+            generator = torch.Generator().manual_seed(0)
             scale = 0.2 * (x[i].max() - x[i].min())
             relevance, gradient = torch.zeros_like(x[i]), torch.zeros_like(x[i])
-            for rows in (2, 2, 1):
-                drawn = torch.randn((rows, 3, 12, 12), generator=generator)
-                for noise in drawn:
-                    noisy = (x[i] + noise * scale)[None]
-                    one = lxt.attribute(model, noisy, TARGET, composite)
-                    gradient += one.gradient[0] / 5
-                    relevance += (one.relevance - noisy * one.gradient)[0] / 5
+            for _ in range(5):
+                noise = torch.randn((3, 12, 12), generator=generator)
+                noisy = (x[i] + noise * scale)[None]
+                one = lxt.attribute(model, noisy, TARGET, composite)
+                gradient += one.gradient[0] / 5
+                relevance += (one.relevance - noisy * one.gradient)[0] / 5
             assert relative_error(found.gradient[i], gradient) < 1e-6
             assert relative_error(found.relevance[i], x[i] * gradient + relevance) < 1e-6
+
+    def test_a_seed_is_a_seed_in_any_batch(self) -> None:
+        model, given = TwoInputs().eval(), {"x": random(3, 5), "y": random(3, 5, seed=1)}
+        found = lxt.smooth_grad(model, given, TARGET, samples=7).relevance
+        turned = dict(reversed(given.items()))
+        for size in (1, 3, 16):
+            again = lxt.smooth_grad(model, turned, TARGET, samples=7, batch_size=size).relevance
+            for i in range(3):
+                one = {name: v[i : i + 1] for name, v in given.items()}
+                alone = lxt.smooth_grad(model, one, TARGET, samples=7, batch_size=size).relevance
+                for name in given:
+                    assert relative_error(again[name], found[name]) < 1e-12
+                    assert relative_error(alone[name][0], found[name][i]) < 1e-12
+        other = lxt.smooth_grad(model, given, TARGET, samples=7, seed=1).relevance
+        assert relative_error(other["x"], found["x"]) > 1e-3
+        same = {"x": given["x"], "y": given["x"]}  # each input has noise of its own
+        both = lxt.smooth_grad(Difference(), same, 0, samples=7).gradient
+        assert float(both["x"].abs().min()) > 1e-6
 
     def test_no_noise_is_the_composite_itself(self) -> None:
         model, given = build("bert"), inputs("bert")
@@ -150,9 +221,21 @@ class TestOcclusion:
             tokens.relevance[:, 1], (ends[0] - ends[1]).to(tokens.relevance), 1e-3
         )
 
+    def test_a_stride_beyond_the_window(self) -> None:
+        model, x = smooth_net(), random(1, 2, 4, 4)
+        with pytest.raises(InputError, match="a stride of 3 leaves gaps between windows of 2"):
+            lxt.occlusion(model, x, window=2, stride=3)
+        whole = lxt.occlusion(model, x, TARGET, window=np.int64(4), stride=1).relevance
+        assert torch.equal(whole, lxt.occlusion(model, x, TARGET, window=4).relevance)
+
     @pytest.mark.parametrize(
         ("window", "message"),
-        [(9, "larger than the input"), ((1, 2, 3), "2 numbers"), (0, "positive")],
+        [
+            (9, "larger than the input"),
+            ((1, 2, 3), "2 numbers"),
+            (0, "positive"),
+            ("a", "positive"),
+        ],
     )
     def test_refusals(self, window: Any, message: str) -> None:
         with pytest.raises(InputError, match=message):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.patch.embedded import Layout, input_embeddings, layout_of
+from lxt_like.patch.embedded import Layout, input_embeddings, is_alike, layout_of, shifted
 
 IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
 
@@ -20,9 +20,7 @@ IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
         (IDS.T, Layout(transposed=True)),
         (torch.cat([IDS, torch.ones(2, 2, dtype=torch.int64)], 1), Layout(start=0, length=3)),
         (torch.cat([torch.ones(2, 2, dtype=torch.int64), IDS], 1), Layout(start=2, length=3)),
-        (torch.where(IDS == 7, 1, IDS), Layout()),
-        (torch.where((IDS == 3) | (IDS == 8), 0, IDS), Layout()),
-        (torch.tensor([[1, 4, 5], [6, 7, 2]]), None),
+        (torch.where(IDS == 7, 1, IDS), None),
         (IDS[:, 1:], Layout(left_out=(1, 0))),
         (IDS[:, :1], Layout(left_out=(0, 2))),
         (IDS[:, ::2], None),
@@ -35,6 +33,37 @@ IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
 )
 def test_layouts(ids: Tensor, layout: Layout | None) -> None:
     assert layout_of(ids, IDS) == layout
+
+
+@pytest.mark.parametrize(
+    ("ids", "alike"),
+    [
+        (torch.where(IDS == 7, 1, IDS), True),
+        (torch.where((IDS == 3) | (IDS == 8), 0, IDS), True),
+        (torch.tensor([[1, 4, 5], [6, 7, 2]]), False),
+        (torch.zeros_like(IDS), False),
+        (IDS[:, 1:], False),
+    ],
+)
+def test_one_id_in_place_of_others(ids: Tensor, alike: bool) -> None:
+    assert is_alike(ids, IDS) == alike
+
+
+@pytest.mark.parametrize(
+    ("ids", "layout"),
+    [
+        (torch.tensor([[1, 3, 4], [1, 6, 7]]), Layout(start=1, length=2, left_out=(0, 1))),
+        (torch.tensor([[1, 3, 4], [2, 6, 7]]), Layout(start=1, length=2, left_out=(0, 1))),
+        (torch.tensor([[1, 3, 4], [1, 6, 8]]), None),
+        (IDS, None),
+        (IDS[:, :1], None),
+    ],
+)
+def test_ids_moved_on_by_one(ids: Tensor, layout: Layout | None) -> None:
+    assert shifted(ids, IDS) == layout
+    if layout is not None:
+        embedded = ids[..., None].float()
+        assert layout.take(embedded)[..., 0].tolist() == [[3, 4, 0], [6, 7, 0]]
 
 
 class Padded(nn.Module):

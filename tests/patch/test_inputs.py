@@ -87,6 +87,27 @@ def test_ids_may_be_given_by_position() -> None:
     assert torch.equal(lxt.attribute(model, {"input_ids": IDS.int()}, 0).relevance, want)
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
+def test_ids_that_the_model_fails_on(name: str) -> None:
+    model, given = build(name), inputs(name)
+    with pytest.raises(InputError, match=r"input_ids of shape \(9,\) .* as input_ids\[None\]"):
+        lxt.attribute(model, {k: v[0] for k, v in given.items()}, 0)
+    rows = len(model.get_input_embeddings().weight)
+    for wrong in (-1, rows):
+        ids = given["input_ids"].clone()
+        ids[1, 2] = wrong
+        said = rf"which holds the id {wrong} .* expected ids from 0 to {rows - 1}:"
+        with pytest.raises(InputError, match=said):
+            lxt.attribute(model, {**given, "input_ids": ids}, 0)
+
+
+def test_a_failure_for_other_reasons_is_left_alone() -> None:
+    with pytest.raises(RuntimeError, match="must match"):
+        lxt.attribute(Words(True), {"input_ids": IDS, "scale": torch.ones(7, 7)}, 0)
+    one_each = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2))
+    assert lxt.attribute(one_each, torch.tensor([1, 2]), 0).relevance.shape == (2,)
+
+
 def test_scale_is_an_input_too() -> None:
     model = draw(Words(True)).double()
     given = {"input_ids": IDS, "scale": torch.full((1, 1, 1), 2.0).double()}

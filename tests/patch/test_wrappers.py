@@ -141,6 +141,23 @@ def test_lora(merged: bool, dora: bool) -> None:
     assert relative_error(plain, want.relevance) > 1e-3 or merged
 
 
+@pytest.mark.parametrize("kind", ["PromptTuningConfig", "PromptEncoderConfig"])
+def test_a_tuned_prompt_in_front_of_a_padded_batch(kind: str) -> None:
+    """Each sample as alone and unpadded: what is read is the last of its own tokens."""
+    peft = pytest.importorskip("peft")
+    base = build("llama", head="lm", dtype=torch.float64)
+    torch.manual_seed(0)
+    config = getattr(peft, kind)(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    model = peft.get_peft_model(base, config).double().eval()
+    given = inputs("llama", padded="right")
+    found = lxt.attribute(model, given, 5)
+    alone = lxt.attribute(model, {k: v[1:, :6] for k, v in given.items()}, 5)
+    assert relative_error(found.score[1:], alone.score) < 1e-6
+    assert relative_error(found.relevance[1:, :6], alone.relevance) < 1e-5
+    left = inputs("llama", padded="left")  # pads behind the prompt move the words: other scores
+    assert torch.equal(lxt.attribute(model, left, 5).score, model(**left).logits[:, -1, 5])
+
+
 def test_accelerate_hooks() -> None:
     accelerate = pytest.importorskip("accelerate")
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module

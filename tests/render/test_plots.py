@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import lxt_like as lxt
 from lxt_like.errors import InputError, NumericalError
 from lxt_like.render import bars, trace_figure
 
@@ -53,6 +55,29 @@ def test_trace_marks_turns(tmp_path: Path) -> None:
         assert made.content(suffix) == made.content(suffix)
 
 
+def test_a_trace_draws_itself(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    x = torch.randn(3, 4)
+    one = lxt.trace(model, x[:1], 1)
+    axes = trace_figure(one, path=tmp_path / "t.svg").draw().axes[0]
+    assert (tmp_path / "t.svg").exists()
+    assert [t.get_text() for t in axes.get_xticklabels()] == [row.layer for row in one.rows]
+    heights = [row.positive[0] for row in one.rows] + [row.negative[0] for row in one.rows]
+    assert [p.get_height() for p in axes.patches] == heights
+    three = lxt.trace(model, x, [1, 0, 1])
+    axes = trace_figure(three, title="three").draw().axes[0]
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    for i, label in enumerate(["1 (0)", "0", "1 (2)"]):
+        assert lines[label] == [row.net[i] for row in three.rows]
+    for call, said in (
+        (lambda: trace_figure(one, "t.png"), "give only path= and title="),
+        (lambda: trace_figure(["a"]), "expected what lxt.trace returns, .* got NoneType"),
+    ):
+        with pytest.raises(InputError, match=said):
+            call()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_odd_names(suffix: str) -> None:
     values = [float(i) for i in range(len(ODD))]
@@ -70,6 +95,8 @@ def test_odd_names(suffix: str) -> None:
         (lambda: bars(["a"], [float("nan")]), NumericalError, "NaN"),
         (lambda: bars(["a"], [1.0], kept={"b": float("inf")}), NumericalError, "NaN or infinity"),
         (lambda: bars(["a"], [1.0], top=0), InputError, "top"),
+        (lambda: bars(torch.randn(1), ["a"]), InputError, "no numbers .*'a'.* names first"),
+        (lambda: bars(["a"], [[1.0, 2.0]]), InputError, "no numbers"),
         (lambda: trace_figure(["a"], {"s": [1, 2]}), InputError, "2 values for 1 layers"),
         (lambda: trace_figure(["a"], {}), InputError, "at least one"),
         (lambda: trace_figure(["a"], {"s": [float("nan")]}), NumericalError, "NaN"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Integral
 
 from ...errors import InputError, TargetError
 from ..encode import Encoding
@@ -21,7 +22,7 @@ def place_of(row: Row, at: int | str, occurrence: int | None = None) -> int:
     """
     if isinstance(at, str):
         position = _first_token(row.encoding, at, occurrence)
-    elif isinstance(at, bool) or not isinstance(at, int):
+    elif isinstance(at, bool) or not isinstance(at, Integral):
         raise TargetError(f"expected a token's position or a word, got {at!r}")
     elif not -len(row.encoding) <= at < len(row.encoding):
         raise TargetError(
@@ -29,7 +30,7 @@ def place_of(row: Row, at: int | str, occurrence: int | None = None) -> int:
             "the text has no more tokens, special ones included"
         )
     else:
-        position = at % len(row.encoding)
+        position = int(at) % len(row.encoding)
     if position not in row.positions:
         raise InputError(
             f"the model does not read as far as {at!r}, since the text is too long for it: "

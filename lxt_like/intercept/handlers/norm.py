@@ -83,6 +83,12 @@ def _batch_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     if not is_active(given["input"]):
         return func(*args, **kwargs)
     if given.get("training", False):
+        if given.get("running_mean") is None:
+            session.refuse(
+                "batch norm has no running statistics (track_running_stats=False), so it uses "
+                "those of the batch and samples explain each other, in eval mode too; give it "
+                "running statistics, or use a norm of single samples, such as GroupNorm"
+            )
         session.refuse(
             "batch norm uses the statistics of the batch (training mode), so samples explain each "
             "other; call model.eval() first"

@@ -129,3 +129,14 @@ def test_statistics_of_the_batch_are_refused(name: str) -> None:
     model = nn.Sequential(make(), nn.Flatten(), nn.Linear(_numel(shape), 3)).train()
     with pytest.raises(UnruledError, match=r"batch norm uses the statistics.*model\.eval.*in 0"):
         lxt.attribute(model, random(*shape).float(), 0)
+
+
+def test_a_batch_norm_without_running_statistics_is_told_from_training() -> None:
+    x = torch.randn(4, 3, 5, 5)
+    for norm, said in (
+        (nn.BatchNorm2d(3, track_running_stats=False).eval(), "no running statistics .*GroupNorm"),
+        (nn.BatchNorm2d(3, track_running_stats=False).train(), "no running statistics"),
+        (nn.BatchNorm2d(3).train(), r"training mode.*call model\.eval\(\) first"),
+    ):
+        with pytest.raises(UnruledError, match=said):
+            lxt.attribute(nn.Sequential(norm, nn.Flatten(), nn.Linear(75, 2)), x, 0)
