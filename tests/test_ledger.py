@@ -119,7 +119,8 @@ def test_explanations_with_a_ledger_leave_no_tensors_behind() -> None:
         gc.collect()
         return sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
 
-    assert alive() == alive()
+    before = alive()
+    assert alive() <= before  # what other tests left behind may go meanwhile
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])

@@ -255,6 +255,8 @@ class Measure:
         self, session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """An in-place operation: measured out of place, then copied back."""
+        if not args:  # torch.nn.init is given its tensor by name
+            return dispatch(session, func, args, kwargs)
         target = args[0]
         plain, arguments, options = causes.out_of_place(func, args, kwargs)
         if plain is None:

@@ -117,3 +117,23 @@ def test_an_unseen_node_is_measured_where_nothing_follows_it(kind: str) -> None:
         got = lxt.attribute(model, x, 0, strict=False, ledger=True)
     assert got.ledger.unruled.tolist() == pytest.approx(got.score.tolist(), rel=1e-11)
     assert got.ledger.gap.tolist() == pytest.approx((-got.score).tolist(), rel=1e-11)
+
+
+def test_a_module_made_in_the_forward() -> None:
+    """torch.nn.init writes into tensors that it gets by name."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(4, 4, dtype=torch.float64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            last = nn.Linear(4, 2, dtype=torch.float64)
+            nn.init.constant_(tensor=last.weight, val=0.5)
+            return last(self.a(x))
+
+    x = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    model = Net()
+    found = lxt.attribute(model, x, 0, ledger=True)
+    assert torch.allclose(found.relevance, x * model.a.weight.sum(0) * 0.5, atol=1e-12)
+    assert float(found.ledger.gap.abs().max()) < 1e-12
