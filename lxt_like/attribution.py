@@ -160,7 +160,7 @@ class _Run:
         if measure is not None:
             measure.names = {id(t): n for n, t in _tensors_of_model(self.model)}
         self.observer = Observer(self.model, self.inputs, layers, masks, measure)
-        self.patch: Patch | None = None
+        self.steps: list[Step] | None = None
 
     def forward(self, steps: list[Step] | None = None) -> Any:
         """The model's output under the patch, restored afterwards."""
@@ -217,7 +217,7 @@ class _Run:
             lean=self.lean,
         )
         patch.session.measure = self.measure
-        patch.session.steps = steps
+        patch.session.steps = self.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None
         return patch.install(timeout=600.0)
@@ -225,6 +225,11 @@ class _Run:
     def _call(self) -> Any:
         output = self._output()
         if self.inputs.seek():
+            self.observer.restart()
+            if self.measure is not None:
+                self.measure.restart()
+            if self.steps is not None:
+                self.steps.clear()
             output = self._output()
         self.inputs.check_found()
         if self.measure is not None:  # nobody takes the last value in, so nobody has seen it

@@ -61,6 +61,11 @@ class Observer:
         self._layers: dict[str, _Watched] = {}
         self._heads: dict[str, _Watched] = {}
 
+    def restart(self) -> None:
+        """Forget a forward: it is run once more."""
+        self._layers.clear()
+        self._heads.clear()
+
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether this module's output is of interest."""
         return self.inputs.is_embedding(module) or any(

@@ -225,11 +225,6 @@ def _verdict(node: Node) -> _Verdict:
     return known
 
 
-def passes_on(node: Node) -> bool:
-    """Whether a node is linear in its operands, or homogeneous, whatever they are."""
-    return _verdict(node) is _Verdict.RIGHT
-
-
 def _judged(node: Node) -> _Verdict:
     if hasattr(node, "_forward_cls"):  # written in Python: it has the name that its author liked
         return _Verdict.RIGHT if _is_ruled(node) else _Verdict.OPEN

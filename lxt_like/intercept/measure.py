@@ -86,6 +86,12 @@ class Measure:
         self._pending: list[Declaration] = []
         self._by_storage: dict[int, weakref.WeakSet[Cell]] = defaultdict(weakref.WeakSet)
 
+    def restart(self) -> None:
+        """Forget a forward: it is run once more."""
+        self.records.clear()
+        self.positions.clear()
+        self.close()
+
     def close(self) -> None:
         """Forget the values, once the backwards are done; the records stay.
 
@@ -122,10 +128,12 @@ class Measure:
         """Run ``func`` under its rule and keep its record."""
         entry = ENTRIES.get(func)
         kind = entry.kind if entry is not None else ""
-        if not self.recording or kind == "composite":
+        if not self.recording:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
         live = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        if live and kind == "composite":
+            return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)
         if causes.overwrites(func, kwargs):
@@ -348,7 +356,10 @@ def carry_all(source: Any, out: Any) -> None:
     """Role, recipe and cause: ``out`` is the same value as ``source``."""
     if isinstance(source, Tensor) and isinstance(out, Tensor) and source is not out:
         role = tag(source)
-        put(out, role if role is None or recipe(source) is not None else Tag(role.role))
+        put(
+            out,
+            role if role is None or recipe(source) is not None else Tag(role.role, axis=role.axis),
+        )
         op = operation_of(source)
         if op is not None:
             remember(out, op)

@@ -86,7 +86,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         if plain is not None:
             return _in_place(session, plain, (args[0], *rest), options)
         out = func(*args, **kwargs)
-        hand_on(session, args, kwargs, out)
+        hand_on(session, func, args, kwargs, out)
         if session.noting:
             session.note(out, func)
         return out
@@ -98,7 +98,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         return _in_place(session, plain, args, kwargs)
     out = func(*args, **kwargs)
     if handler is None and plain is None:
-        hand_on(session, args, kwargs, out)
+        hand_on(session, func, args, kwargs, out)
     return out
 
 

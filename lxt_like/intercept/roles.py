@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from .graph import passes_on
+from .registry import ENTRIES, Func
 from .session import Session
-from .tags import RANK, Tag, flat, is_weight, put, tag
+from .tags import RANK, Tag, flat, follow, is_weight, put, tag
 
 WEIGHTS = frozenset(role for role, rank in RANK.items() if rank > 1)
 """Not ``activation``: a sum of activations is a signal."""
@@ -33,21 +33,71 @@ def common_role(session: Session, tensors: Iterable[Any]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def hand_on(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Give ``out`` the role of the weights that it was made of, by an operation linear in them."""
+def give(session: Session, tensors: Iterable[Any], out: Any, role: str | None) -> None:
+    """Give ``out`` the role that it has from the signals among ``tensors``."""
+    if role is None:
+        return
+    first = next(t for t in tensors if is_signal(session, t))
+    known = tag(first)
+    for t in flat((out,)):
+        put(t, Tag(role, axis=None if known is None else follow(first, known.axis, t)))
+
+
+_KEEP = frozenset(
+    """
+    where tril triu neg negative __neg__ abs absolute __abs__ maximum minimum fmax fmin nan_to_num
+    masked_scatter select_scatter slice_scatter diagonal_scatter pad constant_pad_nd
+    """.split()
+)
+"""What leaves every element in its place, or chooses between elements."""
+_REDUCE = frozenset({"sum", "mean", "nansum"})
+
+
+def hand_on(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> None:
+    """Give ``out`` the role of the weights that it was made of.
+
+    Attention weights may also be cumulated, or summed over another axis than their own: over that
+    they are an expectation, which is a signal.  Pooled gates are features.
+    """
     tensors = list(flat((*args, *kwargs.values())))
     if all(tag(t) is None for t in tensors):
         return
     role = common_role(session, tensors)
-    if role not in WEIGHTS:
-        return
-    for t in flat((out,)):
-        if t.grad_fn is not None and tag(t) is None and passes_on(t.grad_fn):
-            put(t, Tag(role))
+    name = ENTRIES[func].name if func in ENTRIES else getattr(func, "__name__", "")
+    if (role in WEIGHTS and name in _KEEP) or (role == "softmax" and name == "cumsum"):
+        give(session, tensors, out, role)
+    elif role == "softmax" and name in _REDUCE:
+        axis = _reduced(args, kwargs)
+        if axis is not None:
+            put(out, Tag(role, axis=axis))
 
 
-def mix(x: Tensor, out: Tensor) -> None:
-    """Attention weights mixed by constants (over heads, say) are attention weights still."""
+def _reduced(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """The softmax's axis after a sum over others; None if it is one of them, or not known."""
+    x = args[0]
     found = tag(x)
-    if found is not None and found.role == "softmax":
-        put(out, Tag("softmax"))
+    dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if found is None or found.axis is None or dims is None:
+        return None
+    gone = {d if d < 0 else d - x.dim() for d in ((dims,) if isinstance(dims, int) else dims)}
+    if found.axis in gone:
+        return None
+    kept = kwargs.get("keepdim", args[2] if len(args) > 2 else False)
+    return found.axis if kept else found.axis + sum(d > found.axis for d in gone)
+
+
+def mix(x: Tensor, out: Tensor, axis: int | None) -> None:
+    """Attention weights mixed by constants (over heads, say) are attention weights still.
+
+    ``axis``: where the softmax's axis lies in ``out``; None if the product sums over it.
+    """
+    if axis is not None:
+        put(out, Tag("softmax", axis=axis))
+
+
+def softmax_axis(x: Any) -> int | None:
+    """The axis over which the softmax was taken, if ``x`` is attention weights."""
+    found = tag(x)
+    return found.axis if found is not None and found.role == "softmax" else None

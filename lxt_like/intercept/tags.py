@@ -26,12 +26,14 @@ RANK = {"scale": 4, "softmax": 3, "gate": 2, "activation": 1}
 class Tag:
     """``role``: scale (of a norm), softmax, gate, activation, or odd (tanh, erf: a gate once 1
     is added).  ``activation``: how to compute the value again, if it is one activation's output;
-    ``versions``: of that output and its input when that was true.
+    ``versions``: of that output and its input when that was true.  ``axis``: over which a softmax
+    was taken, counted from the end; None where that is not known any more.
     """
 
     role: str
     activation: Activation | None = None
     versions: tuple[int, int] = (0, 0)
+    axis: int | None = None
 
 
 def recipe(t: Tensor) -> Activation | None:
@@ -101,7 +103,23 @@ def carry(source: Any, out: Any) -> None:
     """Give ``out`` the role of ``source``; the recipe does not survive a change of shape."""
     found = tag(source)
     if found is not None and out is not source:
-        put(out, Tag(found.role))
+        for t in flat((out,)):
+            put(t, Tag(found.role, axis=follow(source, found.axis, t)))
+
+
+def follow(source: Tensor, axis: int | None, out: Tensor) -> int | None:
+    """Where the axis of ``source`` lies in what it was moved or broadcast to; None: unknown."""
+    if axis is None or source.shape[axis] == 1:
+        return None
+    if source.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
+        step = source.stride(axis)
+        at = [i for i in range(-out.dim(), 0) if out.shape[i] > 1 and out.stride(i) == step]
+        return at[0] if len(at) == 1 else None
+    before, after = source.shape[axis:], out.shape[axis:]
+    same = len(before) == len(after) and all(
+        a == b or b == 1 for a, b in zip(after, before, strict=True)
+    )
+    return axis if same else None
 
 
 def rank(t: Any) -> int:

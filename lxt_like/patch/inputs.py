@@ -192,6 +192,8 @@ class Inputs:
         out: Any,
         keep: bool,
     ) -> Any:
+        if not self.is_embedding(module):
+            return out
         if isinstance(out, tuple) and out:  # a quantised embedding comes with its scale
             return (self._replace(module, args, kwargs, out[0], keep), *out[1:])
         found = self._embedded(module, args, kwargs, out)

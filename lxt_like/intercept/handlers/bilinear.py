@@ -13,7 +13,7 @@ from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles
-from ..roles import mix
+from ..roles import mix, softmax_axis
 from ..session import Session
 from ..tags import carry, is_weight, put_twin, rank, tag, twin
 from .common import is_active
@@ -118,7 +118,7 @@ def _as_map(
     name = ENTRIES[func].name
     pair_at = (1, 2) if name in _ADDED or name == "einsum" else (0, 1)
     operands = [i for i, t in enumerate(args) if isinstance(t, Tensor)]
-    if at not in pair_at or (name in ("einsum", "bilinear") and len(operands) != 2):
+    if at not in pair_at or name == "bilinear" or (name == "einsum" and len(operands) != 2):
         raise RuleError(f"a {name} of {len(operands)} tensors follows Zero or Epsilon(0) only")
     weight: Tensor = args[pair_at[0] if at == pair_at[1] else pair_at[1]]
     if at == pair_at[0] and weight.dim() == 2 and name in ("matmul", "__matmul__", "mm", "addmm"):
@@ -131,7 +131,7 @@ def times_constant(
 ) -> Any:
     """A product with weights that do not depend on the input: a linear operation."""
     x = args[at]
-    if _attends(session, func, args, x):
+    if _attends(session, func, args, at):
         return _With(func, args, kwargs, (at,))(x.detach())
     rule = session.rule("linear", func)
     if session.is_plain(rule):
@@ -145,20 +145,43 @@ def times_constant(
             out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
         session.claim(out, func, args)
-    mix(x, out)
+    mix(x, out, _axis_after(func, args, at))
     return out
 
 
-def _attends(session: Session, func: Func, args: tuple[Any, ...], x: Tensor) -> bool:
-    """Whether ``x`` weighs constant values [batch, ...], and the rule gives all to the values."""
-    found = tag(x)
-    if found is None or found.role != "softmax":
+def _axis_after(func: Func, args: tuple[Any, ...], at: int) -> int | None:
+    """Where a softmax's axis lies in the product; None: summed over, or not known."""
+    axis = softmax_axis(args[at])
+    if axis is None:
+        return None
+    name = ENTRIES[func].name
+    if name == "einsum":
+        before, arrow, after = args[0].replace(" ", "").partition("->")
+        if not arrow or "." in before:
+            return None
+        at_out = after.find(before.split(",")[at - 1][axis])
+        return None if at_out < 0 else at_out - len(after)
+    if name not in ("matmul", "__matmul__", "mm", "bmm", "addmm", "baddbmm"):
+        return None
+    contracted = -1 if at == (1 if name in _ADDED else 0) else -2
+    return None if axis == contracted else axis
+
+
+def _attends(session: Session, func: Func, args: tuple[Any, ...], at: int) -> bool:
+    """Whether ``args[at]`` weighs constant values, one set a sample, that take all by the rule.
+
+    A layer's own matrices are no values: there the weights are features.
+    """
+    x = args[at]
+    axis = softmax_axis(x)
+    others = [t for t in args if isinstance(t, Tensor) and t is not x]
+    if axis is None or len(others) != 1 or _axis_after(func, args, at) is not None:
         return False
-    values = [t for t in args if isinstance(t, Tensor) and t is not x]
-    if len(values) != 1 or values[0].dim() < 3:
-        return False  # a matrix: the weights are the signal, or are mixed
+    values = others[0]
+    if is_weight(values) or values.dim() < 3 or values.shape[0] not in (1, x.shape[0]):
+        return False
     rule = session.rule("bilinear", func)
-    return isinstance(rule, Uniform) and found.role in rule.weights["bilinear"]
+    return isinstance(rule, Uniform) and "softmax" in rule.weights["bilinear"]
 
 
 def _product(

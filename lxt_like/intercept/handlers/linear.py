@@ -12,7 +12,7 @@ from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, LinearMap
 from ..causes import put_cause
 from ..registry import ENTRIES, Func, handles
-from ..roles import mix
+from ..roles import mix, softmax_axis
 from ..session import Session
 from ..tags import is_weight
 from .bilinear import pair
@@ -77,8 +77,17 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             return out
     if is_active(weight) or isinstance(rule, Gradient):
         session.claim(out, asked, args)
-    mix(x, out)
+    mix(x, out, _axis_after(kind, x, weight))
     return out
+
+
+def _axis_after(kind: str, x: Tensor, weight: Tensor) -> int | None:
+    """Where a softmax's axis lies in the output, if the operation does not sum over it."""
+    axis = softmax_axis(x)
+    if axis is None or kind == "linear":
+        return None if axis == -1 else axis
+    channels = 1 - weight.dim()
+    return axis if axis != channels and all(k == 1 for k in weight.shape[2:]) else None
 
 
 handles("linear", "linear")(_linear)

@@ -33,7 +33,7 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         number = 3 if ENTRIES[func].name == "pad" else 2
         rest = {k: v for k, v in kwargs.items() if k != "value"}
         _frame(session, out, args[0], partial(_call, func, args[1:number], rest))
-    hand_on(session, args, kwargs, out)
+    hand_on(session, func, args, kwargs, out)
     return out
 
 

@@ -92,8 +92,8 @@ class _Valued(RuleFunction):
     """The kernel's value with the gradient of the steps."""
 
     @staticmethod
-    def forward(ctx: Any, steps: Tensor, value: Tensor) -> Tensor:
-        return value
+    def forward(ctx: Any, steps: Tensor, value: list[Tensor]) -> Tensor:
+        return value[0]  # in a list: an input handed back as it is would be a view
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
@@ -102,7 +102,7 @@ class _Valued(RuleFunction):
 
 def _valued(session: Session, steps: Tensor, value: Tensor) -> Tensor:
     value = value.detach()  # the kernel's own graph goes
-    return _Valued.apply(steps, value) if steps.requires_grad else value
+    return _Valued.apply(steps, [value]) if steps.requires_grad else value
 
 
 def _weights_as_before(session: Session, given: Any) -> Any:

@@ -20,14 +20,14 @@ def _softmax(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     if not is_active(x):
         return func(*args, **kwargs)
     rule = session.rule("softmax", func)
+    dim = argument(args, kwargs, 1, "dim", None)
+    if dim is None:  # torch's own implicit choice
+        dim = 0 if x.dim() in (0, 1, 3) else 1
     if isinstance(rule, Gradient):
         out = func(*args, **kwargs)
     else:
         assert isinstance(rule, (Taylor, Constant))
-        dim = argument(args, kwargs, 1, "dim", None)
-        if dim is None:  # torch's own implicit choice
-            dim = 0 if x.dim() in (0, 1, 3) else 1
         out = rule.softmax(_With(func, args, kwargs, (0,)), x, dim, session.measure)
     session.claim(out, func, (x,))
-    put(out, Tag("softmax"))
+    put(out, Tag("softmax", axis=dim if dim < 0 else dim - x.dim()))
     return out

@@ -15,9 +15,9 @@ from torch import Tensor
 from ...rules.add import Ratio
 from ..causes import filled_diagonal, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
-from ..roles import WEIGHTS, common_role, is_signal
+from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
-from ..tags import Tag, carry, flat, put, put_twin, replace, tag, twin
+from ..tags import Tag, carry, flat, put_twin, replace, tag, twin
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -84,8 +84,8 @@ def _move_twin(
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights written into constants (a router's dense form) stay weights."""
     out = func(*args, **kwargs)
-    role = common_role(session, flat((*args, *kwargs.values())))
-    put(out, None if role is None else Tag(role))
+    tensors = list(flat((*args, *kwargs.values())))
+    give(session, tensors, out, common_role(session, tensors))
     return out
 
 
@@ -103,15 +103,15 @@ def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
 def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights joined to weights are weights."""
     out = func(*args, **kwargs)
-    role = common_role(session, args[0] if args else kwargs.get("tensors", ()))
-    put(out, None if role is None else Tag(role))
+    tensors = args[0] if args else kwargs.get("tensors", ())
+    give(session, tensors, out, common_role(session, tensors))
     return out
 
 
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     rule = _splitting(session, func, args)
     out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
-    put(out, _role_of_sum(session, args))
+    give(session, args[:2], out, _role_of_sum(session, args))
     if session.first_layer:
         keep_twin(args, out)
     return out
@@ -135,7 +135,7 @@ def _add_in_place(
         out = func(*args, **kwargs)
     else:  # what is overwritten could not be read again in the backward
         out = args[0].copy_(_split(rule, func, (args[0].clone(), *args[1:]), kwargs))
-    replace(out, role)
+    replace(out, None if role is None else Tag(role))
     return out
 
 
@@ -160,15 +160,15 @@ def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any
     return rule.add(partial(form, alpha=alpha), args[0], args[1], factors)
 
 
-def _role_of_sum(session: Session, args: tuple[Any, ...]) -> Tag | None:
+def _role_of_sum(session: Session, args: tuple[Any, ...]) -> str | None:
     """A weight plus a constant, or weights, is a weight still; plus another signal it is none."""
     role = common_role(session, args[:2])
     signals = [t for t in args[:2] if is_signal(session, t)]
     if role == "odd" and not all(isinstance(t, Tensor) for t in args[:2]):
-        return Tag("gate")  # 1 + tanh, 1 + erf: the gate of an activation written inline
+        return "gate"  # 1 + tanh, 1 + erf: the gate of an activation written inline
     if role is None or (len(signals) > 1 and role not in WEIGHTS):
         return None
-    return Tag(role)
+    return role
 
 
 register("move", _known(MOVES), _pass)
