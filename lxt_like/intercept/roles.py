@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .registry import ENTRIES, Func
 from .session import Session
-from .tags import RANK, Tag, flat, follow, is_weight, put, tag
+from .tags import RANK, ROLE, Tag, flat, follow, is_weight, put, tag
 
 WEIGHTS = frozenset(role for role, rank in RANK.items() if rank > 1)
 """Not ``activation``: a sum of activations is a signal."""
@@ -62,7 +62,7 @@ def hand_on(
     they are an expectation, which is a signal.  Pooled gates are features.
     """
     tensors = list(flat((*args, *kwargs.values())))
-    if all(tag(t) is None for t in tensors):
+    if not any(hasattr(t, ROLE) for t in tensors):
         return
     role = common_role(session, tensors)
     name = ENTRIES[func].name if func in ENTRIES else getattr(func, "__name__", "")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..rules.activation import Activation
 
-_ATTRIBUTE = "_lxt_tag"
+ROLE = "_lxt_tag"
 _WEIGHT = "_lxt_weight"
 _TWIN = "_lxt_twin"
 
@@ -52,7 +52,7 @@ def put_activation(out: Tensor, role: str, source: Activation) -> None:
 
 def tag(t: Any) -> Tag | None:
     """The tag of a tensor, if it has one."""
-    return getattr(t, _ATTRIBUTE, None)
+    return getattr(t, ROLE, None)
 
 
 def is_weight(t: Any) -> bool:
@@ -85,7 +85,7 @@ def put(t: Any, value: Tag | None) -> None:
     """Tag one tensor, or every tensor of a tuple or list of outputs."""
     if isinstance(t, Tensor):
         if value is not None:
-            setattr(t, _ATTRIBUTE, value)
+            setattr(t, ROLE, value)
     elif isinstance(t, (tuple, list)):
         for item in t:
             put(item, value)
@@ -94,9 +94,9 @@ def put(t: Any, value: Tag | None) -> None:
 def replace(t: Tensor, value: Tag | None) -> None:
     """Give an overwritten tensor the role of what is in it now."""
     if value is not None:
-        setattr(t, _ATTRIBUTE, value)
-    elif hasattr(t, _ATTRIBUTE):
-        delattr(t, _ATTRIBUTE)
+        setattr(t, ROLE, value)
+    elif hasattr(t, ROLE):
+        delattr(t, ROLE)
 
 
 def carry(source: Any, out: Any) -> None:

@@ -162,6 +162,8 @@ def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def _role_of_sum(session: Session, args: tuple[Any, ...]) -> str | None:
     """A weight plus a constant, or weights, is a weight still; plus another signal it is none."""
+    if all(tag(t) is None for t in args[:2]):
+        return None
     role = common_role(session, args[:2])
     signals = [t for t in args[:2] if is_signal(session, t)]
     if role == "odd" and not all(isinstance(t, Tensor) for t in args[:2]):
