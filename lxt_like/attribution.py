@@ -77,7 +77,8 @@ def attribute(
         composite: a preset's name or a :class:`lxt.Composite`.
         ledger: keep the account; costs one backward per sample and the memory of every value.
         strict: an operation without a rule is an error; False: plain gradient, one warning.
-        layers: names or globs of modules whose output's relevance is wanted too.
+        layers: names or globs of modules whose output's relevance is wanted too; of several
+            outputs, the first tensor's.
         masks: name or glob -> factor on the relevance of that module's output: a number, or a
             tensor that broadcasts to it.
 
