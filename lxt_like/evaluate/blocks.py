@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 def find_blocks(
@@ -32,18 +33,23 @@ def find_blocks(
         for name, children in lists.items()
         for _, child in children
     ]
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_hooked(run, handles)
     found = [name for name, modules in ran.items() if modules]
     if not found:
         return []
     # a block's own list of layers takes tokens as well, but fewer times in a row
     best = max(found, key=lambda name: (len(ran[name]), -name.count(".")))
     return ran[best]
+
+
+def run_hooked(run: Callable[[], Any], handles: Iterable[RemovableHandle]) -> None:
+    """A forward for what its hooks see; they are taken off, whatever happens."""
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def hidden_of(

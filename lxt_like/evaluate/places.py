@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from .blocks import hidden_of
+from .blocks import hidden_of, run_hooked
 
 Kind = Literal["tokens", "first", "last"]
 
@@ -112,12 +112,7 @@ def last_place(
                     enter, leave = partial(_enter, order, open_, look), partial(_leave, open_)
                     handles.append(child.register_forward_pre_hook(enter, with_kwargs=True))
                     handles.append(child.register_forward_hook(leave))
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_hooked(run, handles)
     convs = [(i, m) for i, m in enumerate(order) if isinstance(m, nn.Conv2d)]
     places = [(i, p) for i, p in enumerate(order) if isinstance(p, Place) and p.token_like]
     kept = [(i, p) for i, p in places if p.kept]

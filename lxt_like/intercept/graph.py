@@ -246,31 +246,6 @@ def _is_known(node: Node, live: list[bool]) -> bool:
     return _is_ruled(node) or _CLAIM in node.metadata
 
 
-def _open(outputs: Iterable[Tensor]) -> list[Node]:
-    """The nodes above ``outputs`` that are known neither by class nor by mark: usually none.
-
-    The walk of :func:`edges_of`, without its table.
-    """
-    order = list({t.grad_fn: None for t in outputs if t.grad_fn is not None})
-    seen = set(order)
-    found = []
-    for node in order:  # grows while it is read
-        before = node.next_functions
-        live = 0
-        for n, _ in before:
-            if n is not None:
-                live += 1
-                if n not in seen:
-                    seen.add(n)
-                    order.append(n)
-        verdict = _VERDICTS.get(type(node)) or _verdict(node)
-        if verdict is _Verdict.RIGHT or (verdict is _Verdict.ONE and live <= 1):
-            continue
-        if not _is_known(node, [n is not None for n, _ in before]):
-            found.append(node)
-    return found
-
-
 def find_unruled(
     outputs: Iterable[Tensor], given: Iterable[Node] = ()
 ) -> tuple[list[Unruled], list[Node]]:
@@ -279,10 +254,19 @@ def find_unruled(
     ``given``: nodes of what the model was called with, which may itself come from a parameter.
     """
     outputs = list(outputs)
-    open_ = _open(outputs)
+    edges = edges_of(outputs)
+    open_ = []
+    for node, before in edges.items():
+        verdict = _verdict(node)
+        if verdict is _Verdict.RIGHT:
+            continue
+        # most need no look at where their operands come from
+        if verdict is _Verdict.ONE and len(before) - before.count(None) <= 1:
+            continue
+        if not _is_known(node, [n is not None for n in before]):
+            open_.append(node)
     if not open_:
         return [], []
-    edges = edges_of(outputs)
     on_path = _towards_input(edges, set(given))
     found: list[Node] = []
     checkpoints: list[Node] = []

@@ -122,6 +122,6 @@ def _called(owner: Any, name: str) -> nn.Module | None:
     method = getattr(owner, name, None)
     try:
         found = method() if callable(method) else None
-    except (NotImplementedError, AttributeError, TypeError):
+    except (NotImplementedError, AttributeError, TypeError):  # how models say that they have none
         return None
     return found if isinstance(found, nn.Module) else None
