@@ -51,6 +51,7 @@ class Session:
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
+    ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
     ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the nodes that made
@@ -63,6 +64,7 @@ class Session:
     froze: bool = False
     counting: bool = False
     fuse: bool = False
+    tail: frozenset[int] = frozenset()
     noting: bool = True
     totals: tuple[int, ...] | None = None
     measure: Measure | None = None

@@ -26,6 +26,7 @@ from .install import (
     refuse_unpatchable,
     uninstall,
 )
+from .tail import tail
 
 
 class Watcher(Protocol):
@@ -102,6 +103,8 @@ class Patch:
             self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
             install(modules, self, freeze)
             self.active = True
+        if self.session.fuse:
+            self.session.tail = tail(modules)
         return self
 
     def restore(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,8 @@ from torch.autograd.function import once_differentiable
 from ..errors import RuleError
 from ..numerics import inner, upcast
 from .base import Book, Rule, RuleFunction
-from .maps import LinearMap, Stacked
+from .maps import Dense, LinearMap, Stacked
+from .rows import live_rows
 
 Entries = dict[str, float]
 
@@ -40,6 +41,14 @@ class Step:
         """Declare relevance that does not reach the inputs."""
         if self.entries is not None and amount:
             self.entries[cause] = self.entries.get(cause, 0.0) + amount
+
+    def rows(self, which: Tensor) -> Step:
+        """The same for the rows ``which`` [n] of a dense operation."""
+        x, z, g = (
+            t.reshape(-1, t.shape[-1]).index_select(0, which) for t in (self.x, self.z, self.g)
+        )
+        bias = None if self.bias is None else self.bias.reshape(-1)
+        return replace(self, x=x, z=z, g=g, bias=bias)
 
     def share(
         self, total: Tensor, bias: Tensor | None, eps: float = 0.0, factor: float = 1.0
@@ -94,6 +103,11 @@ class LinearRule(Rule):
     @property
     def is_gradient(self) -> bool:
         """Whether the rule is the plain gradient."""
+        return False
+
+    @property
+    def by_row(self) -> bool:
+        """Whether each row (token) is ruled by itself, so that rows without relevance can go."""
         return False
 
     @abstractmethod
@@ -205,6 +219,18 @@ class Operation:
             bias = shift if bias is None else bias * scale + shift
         return Step(self.map, x, weight, bias, z, g, entries)
 
+    def gradient(self, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor) -> Tensor:
+        """What the rule gives x for what arrived at z (``first``: the relevance)."""
+        step = self.step(x, weight, bias, g, None)
+        if self.rule.by_row and isinstance(self.map, Dense) and g.device.type == "cpu":
+            flat = step.g.reshape(-1, step.g.shape[-1])
+            live = live_rows(flat)
+            if live is not None:
+                found = flat.new_zeros(len(flat), x.shape[-1])
+                found.index_copy_(0, live, self.rule.spread(step.rows(live)))
+                return found.view(x.shape)
+        return self.rule.spread(step)
+
 
 def _unscaled(g: Tensor, scale: Tensor) -> Tensor:
     """The gradient at a BatchNorm's output, from that at its input."""
@@ -234,7 +260,7 @@ class _Linear(RuleFunction):
         op: Operation = ctx.op
         gx = gw = gb = gt = None
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[3]:
-            found = op.rule.spread(op.step(x, weight, bias, g, None))
+            found = op.gradient(x, weight, bias, g)
             if op.rule.first:
                 gt = found
             else:
@@ -332,6 +358,10 @@ class Epsilon(LinearRule):
     @property
     def is_gradient(self) -> bool:
         return self.eps == 0 and not self.zero_bias
+
+    @property
+    def by_row(self) -> bool:
+        return not self.scaled
 
     def spread(self, step: Step) -> Tensor:
         total, bias = step.z, step.bias

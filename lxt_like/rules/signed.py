@@ -69,6 +69,10 @@ class ZPlus(LinearRule):
     def __post_init__(self) -> None:
         check_number("ZPlus", "eps", self.eps)
 
+    @property
+    def by_row(self) -> bool:
+        return True
+
     def spread(self, step: Step) -> Tensor:
         parts = _Parts(step.x)
         weights = parts.positive(step.weight)
@@ -107,6 +111,10 @@ class AlphaBeta(LinearRule):
                 "AlphaBeta: alpha - beta must be 1, else relevance is made or lost; got "
                 f"alpha={self.alpha!r}, beta={self.beta!r}"
             )
+
+    @property
+    def by_row(self) -> bool:
+        return True
 
     def spread(self, step: Step) -> Tensor:
         if self.beta == 0:
@@ -147,6 +155,10 @@ class Gamma(LinearRule):
     def __post_init__(self) -> None:
         check_number("Gamma", "gamma", self.gamma)
         check_number("Gamma", "eps", self.eps)
+
+    @property
+    def by_row(self) -> bool:
+        return True
 
     def spread(self, step: Step) -> Tensor:
         w, gamma, parts = step.weight, self.gamma, _Parts(step.x)
@@ -209,6 +221,10 @@ class ClassicGamma(LinearRule):
     def __post_init__(self) -> None:
         check_number("ClassicGamma", "gamma", self.gamma)
         check_number("ClassicGamma", "eps", self.eps)
+
+    @property
+    def by_row(self) -> bool:
+        return True
 
     def spread(self, step: Step) -> Tensor:
         w = step.weight + self.gamma * _plus(step.weight)
