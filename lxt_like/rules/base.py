@@ -102,6 +102,15 @@ class RuleFunction(torch.autograd.Function):
         def apply(cls, *args: Any) -> Tensor: ...
 
 
+def own(out: Tensor) -> Tensor:
+    """``out``, the fresh result of a forward, so that the model may write into it.
+
+    Torch forbids that for views that a custom function returns, and F.linear of a batch of tokens
+    or a convolution of one image end in a view of what they computed.
+    """
+    return torch.ops.aten._unsafe_view(out, out.shape) if out._is_view() else out
+
+
 class _Last(threading.local):
     """Whether this thread runs the one backward that a graph was made for."""
 

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import RuleError
 from ..numerics import inner, upcast
-from .base import Book, Rule, RuleFunction
+from .base import Book, Rule, RuleFunction, own
 from .maps import Dense, LinearMap, Stacked
 from .rows import live_rows
 
@@ -184,7 +184,7 @@ class Operation:
 
     def run(self, x: Tensor) -> Tensor:
         """The forward."""
-        z = self.call(x)
+        z = own(self.call(x))
         self._z = z.detach()
         self._version = z._version
         return z

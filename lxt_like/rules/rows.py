@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .base import RuleFunction
+from .base import RuleFunction, own
 
 FEW = 0.5
 """The share of rows up to which picking them out is worth it."""
@@ -46,7 +46,7 @@ class LinearByRows(RuleFunction):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.dtype = x.dtype
-        return F.linear(x, weight, bias)
+        return own(F.linear(x, weight, bias))
 
     @staticmethod
     @once_differentiable

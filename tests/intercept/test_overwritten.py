@@ -150,3 +150,76 @@ def test_a_mask_on_a_merged_convolution(ledger: bool) -> None:
         assert relative_error(at_conv, at_norm) < 1e-12
         parts += at_conv
     assert relative_error(parts, whole) < 1e-12
+
+
+MADE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear of tokens": (lambda: nn.Linear(4, 3), (2, 5, 4)),
+    "linear of rows": (lambda: nn.Linear(4, 3), (2, 4)),
+    "linear of a vector": (lambda: nn.Linear(4, 3), (4,)),
+    "a convolution": (lambda: nn.Conv2d(2, 3, 2), (2, 2, 4, 4)),
+    "a convolution of one image": (lambda: nn.Conv2d(2, 3, 2), (2, 4, 4)),
+    "a transposed one of one": (lambda: nn.ConvTranspose1d(2, 3, 2), (2, 4)),
+    "average pooling of one image": (lambda: nn.AvgPool2d(2), (2, 4, 4)),
+    "max pooling of one image": (lambda: nn.MaxPool2d(2), (2, 4, 4)),
+    "adaptive pooling of one image": (lambda: nn.AdaptiveAvgPool2d(2), (2, 4, 4)),
+    "a layer norm": (lambda: nn.LayerNorm(4), (2, 5, 4)),
+    "an RMS norm": (lambda: nn.RMSNorm(4), (2, 5, 4)),
+    "a group norm": (lambda: nn.GroupNorm(2, 4), (2, 4, 5)),
+    "a batch norm": (lambda: nn.BatchNorm1d(4), (2, 4, 5)),
+    "an activation": (lambda: nn.GELU(), (2, 5, 4)),
+    "a rectifier": (lambda: nn.LeakyReLU(), (2, 5, 4)),
+    "an LSTM": (lambda: First(nn.LSTM(4, 3, batch_first=True)), (2, 5, 4)),
+    "attention": (lambda: Itself(nn.MultiheadAttention(4, 2, batch_first=True)), (2, 5, 4)),
+    "a product": (lambda: Apply(lambda x: x * x.flip(-1)), (2, 5, 4)),
+    "a matrix product": (lambda: Apply(lambda x: x @ x.mT), (2, 5, 4)),
+    "a sum": (lambda: Apply(lambda x: x + x.flip(0)), (2, 5, 4)),
+}
+
+
+class Apply(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class First(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)[0]
+
+
+class Itself(First):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x, x, x, need_weights=False)[0]
+
+
+class Written(nn.Module):
+    def __init__(self, made: str, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = MADE[made][0]()
+        self.in_place = in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.inner(x * 2.0)
+        z = y.mul_(0.5) if self.in_place else y * 0.5
+        return (z * z.flip(-1)).flatten()[None, 1:]
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "epsilon", "epsilon_plus_ratio"])
+@pytest.mark.parametrize("made", MADE)
+def test_what_an_operation_returns_may_be_written_into(made: str, composite: str) -> None:
+    """Also where torch ends in a view of what it computed."""
+    x = torch.randn(MADE[made][1], generator=torch.Generator().manual_seed(3)).double()
+    one, two = (Written(made, i).double().eval() for i in (True, False))
+    wanted = lxt.attribute(two, x, 0, composite).relevance
+    assert wanted.abs().sum() > 0
+    for ledger in (False, True):
+        found = lxt.attribute(one, x, 0, composite, ledger=ledger).relevance
+        assert relative_error(found, wanted) < 1e-12
