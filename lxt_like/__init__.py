@@ -8,24 +8,40 @@ with lxt.patch(model, "attnlrp"): ...
 a = lxt.attribute(model, inputs, ledger=True)
 """
 
+from typing import TYPE_CHECKING
+
 from . import composites, demo, methods, nn, rules, targets
 from .attribution import Attribution, attribute, audit, plan
 from .composites import Assign, Composite
 from .errors import LxtError
-from .evaluate import Report, Tuned, evaluate, tune
-from .explain import (
-    ImageExplanation,
-    ImageModel,
-    Preprocess,
-    TextExplanation,
-    explain,
-    load,
-    load_image_model,
-    save,
-)
+from .evaluate import evaluate
+from .explain import explain
+from .lazy import attach
 from .methods import conditional, integrated_gradients, occlusion, smooth_grad, trace
 from .patch import Patch, patch, restore
 from .targets import Contrast, Logit, LogOdds, LogProb
+
+if TYPE_CHECKING:
+    from .evaluate import Report, Tuned, tune
+    from .explain import (
+        ImageExplanation,
+        ImageModel,
+        Preprocess,
+        TextExplanation,
+        load,
+        load_image_model,
+        save,
+    )
+else:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            ".evaluate": "Report Tuned tune",
+            ".explain": "ImageExplanation ImageModel Preprocess TextExplanation",
+            ".explain.image": "load_image_model",
+            ".explain.result": "load save",
+        },
+    )
 
 __version__ = "0.1.0"
 

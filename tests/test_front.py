@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import lxt_like
 
@@ -23,11 +27,17 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_functions_hide_the_modules_of_their_name() -> None:
     """``lxt.explain`` is the function whichever module was imported first."""
-    for first in ("lxt_like.explain.words", "lxt_like.patch.install", "lxt_like.cli"):
-        code = (
-            f"import {first}, lxt_like; print(callable(lxt_like.explain), callable(lxt_like.patch))"
-        )
-        assert run(code) == "True True"
+    for first in (
+        "lxt_like.explain.words",
+        "lxt_like.patch.install",
+        "lxt_like.evaluate.run",
+        "lxt_like.cli",
+    ):
+        code = f"""import {first}, lxt_like as lxt
+            lxt.Report, lxt.tune, lxt.load_image_model
+            import lxt_like.evaluate.tuning, lxt_like.explain.image
+            print(*map(callable, (lxt.explain, lxt.patch, lxt.evaluate)))"""
+        assert run(code.replace("    ", "")) == "True True True"
 
 
 def test_importing_is_cheap() -> None:
@@ -35,3 +45,38 @@ def test_importing_is_cheap() -> None:
     heavy = ("transformers", "matplotlib", "rich", "jinja2", "datasets", "pandas", "typer")
     code = f"import sys, lxt_like; print([m for m in {heavy!r} if m in sys.modules])"
     assert run(code) == "[]"
+
+
+def test_what_only_some_uses_need_is_loaded_when_it_is_asked_for() -> None:
+    rooms = ("lxt_like.render", "lxt_like.explain.text", "lxt_like.evaluate.run")
+    code = f"""import sys, lxt_like as lxt
+        print(any(room in sys.modules for room in {rooms!r}))
+        print({{*lxt.__all__}} <= {{*dir(lxt)}})
+        print(lxt.Report is lxt.Report, "lxt_like.render" in sys.modules)"""
+    assert run(code.replace("    ", "")).split() == ["False", "True", "True", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'explian'"):
+        _ = lxt_like.explian  # type: ignore[attr-defined]
+
+
+def test_importing_takes_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """Beside torch, from compiled files; without the garbage that importing torch left."""
+    code = """import gc, time, torch
+        gc.disable()
+        start = time.process_time()
+        import lxt_like
+        print(time.process_time() - start)"""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    taken = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code.replace("    ", "")],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
+            ).stdout
+        )
+        for _ in range(4)
+    ]
+    assert min(taken) < 0.15

@@ -16,7 +16,7 @@ PACKAGE = Path(lxt_like.__file__).parent
 
 # every room may import those before it
 ROOMS = """
-    errors numerics explanation rules composites intercept nn patch ledger observe targets
+    lazy errors numerics explanation rules composites intercept nn patch ledger observe targets
     attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (

@@ -1,8 +1,18 @@
 """Is an explanation faithful?  Removal curves, what follows from them, and what to compare with."""
 
-from .data import Columns
-from .report import Report, load_report
-from .run import evaluate
-from .tuning import Tuned, tune
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
+from .front import evaluate
+
+if TYPE_CHECKING:
+    from .data import Columns
+    from .report import Report, load_report
+    from .tuning import Tuned, tune
+else:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {".data": "Columns", ".report": "Report load_report", ".tuning": "Tuned tune"},
+    )
 
 __all__ = ["Columns", "Report", "Tuned", "evaluate", "load_report", "tune"]

@@ -1,8 +1,21 @@
 """Explaining a prediction: inputs as people have them in, explanations they can read out."""
 
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 from .front import explain
-from .image import ImageExplanation, ImageModel, Preprocess, load_image_model
-from .result import TextExplanation, load, save
+
+if TYPE_CHECKING:
+    from .image import ImageExplanation, ImageModel, Preprocess, load_image_model
+    from .result import TextExplanation, load, save
+else:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            ".image": "ImageExplanation ImageModel Preprocess load_image_model",
+            ".result": "TextExplanation load save",
+        },
+    )
 
 __all__ = [
     "ImageExplanation",

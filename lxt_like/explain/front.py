@@ -11,16 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .image.model import ImageModel, is_image_model
-from .image.open import is_image_like
-from .image.run import explain_image
-from .result import TextExplanation
-from .text import explain_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .image.result import ImageExplanation
+    from .result import TextExplanation
 
 _IMAGES = ("processor", "labels", "cell", "trace", "top", "on_error")
 _TEXTS = ("pair", "prefix", "tokenizer", "window", "stride")
@@ -97,6 +93,9 @@ def explain(model: Any, text: Any, **options: Any) -> Any:
     Raises:
         LxtError: see the two functions; InputError for an option of the other one.
     """
+    from .image.run import explain_image
+    from .text import explain_text
+
     if not isinstance(text, str | bytes | Mapping | Tensor | np.ndarray) and _is_lazy(text):
         text = list(text)  # a generator can be looked at once only
     images = reads_images(model, text, options)
@@ -113,6 +112,9 @@ def explain(model: Any, text: Any, **options: Any) -> Any:
 
 def reads_images(model: Any, given: Any, options: Mapping[str, Any]) -> bool:
     """Whether ``given`` is to be explained as an image, or as several."""
+    from .image.model import ImageModel, is_image_model
+    from .image.open import is_image_like
+
     if isinstance(model, ImageModel):
         return True
     first = given
