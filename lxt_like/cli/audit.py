@@ -32,11 +32,18 @@ _COLUMNS = (
 def audit(
     text: Annotated[
         str | None,
-        typer.Argument(metavar="TEXT", help="Default: a sample review.", show_default=False),
+        typer.Argument(
+            metavar="TEXT|IMAGE",
+            help="Default: a sample review, or for an image classifier a sample picture.",
+            show_default=False,
+        ),
     ] = None,
     model: options.Model = None,
-    composite: options.CompositeName = "attnlrp",
     target: options.Target = None,
+    foil: options.Foil = None,
+    pair: options.Pair = None,
+    prefix: options.Prefix = None,
+    composite: options.CompositeName = "attnlrp",
     as_json: options.Json = False,
     trust_remote_code: options.TrustRemoteCode = False,
     verbose: options.Verbose = False,
@@ -49,23 +56,24 @@ def audit(
     """
     with Progress() as progress:
         progress.status("starting ...")
-        from .. import demo
         from ..attribution import audit as run
-        from .model import opened, read, target_of
+        from .subject import subject
 
-        sample = demo.reviews()[0] if text is None else text
-        with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
-            chosen = target_of(loaded, target)
+        with subject(
+            text, model, composite, progress, verbose, trust_remote_code, pair, prefix
+        ) as loaded:
+            sample = loaded.sample if text is None else text
             progress.status("auditing ...")
-            reading = read(loaded, sample, chosen)
-            made = run(loaded.model, reading.inputs, reading.target, composite)
-    label, index = reading.found.label, reading.found.index
+            reading = loaded.read(sample, target, foil)
+            made = run(loaded.model, reading.inputs, reading.target, loaded.composite)
+    label, index = reading.label, reading.index
     account = made.ledger.account(0)
     if as_json:
         document = {
             "model": loaded.name,
             "composite": composite,
             "text": sample,
+            **{k: v for k, v in (("pair", pair), ("prefix", prefix)) if v is not None},
             "target": {"label": label, "index": index, "score": account.score},
             "ok": made.ok,
             "rows": [{**asdict(row), "declared": dict(row.declared)} for row in made.rows],
@@ -79,7 +87,8 @@ def audit(
         }
         emit_json(json.dumps(document, indent=1) + "\n")
     else:
-        emit(f"{loaded.name} · {composite} · {label}\n{sample}\n\n{shown(made, terminal_width())}")
+        given = "\n".join(part for part in (sample, pair, prefix) if part is not None)
+        emit(f"{loaded.name} · {composite} · {label}\n{given}\n\n{shown(made, terminal_width())}")
     return 0 if made.ok else SOME_FAILED
 
 

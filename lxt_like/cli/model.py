@@ -120,16 +120,20 @@ class Reading:
     found: Found
 
 
-def inputs_of(loaded: TextModel, text: str) -> dict[str, Tensor]:
+def inputs_of(
+    loaded: TextModel, text: str, pair: str | None = None, prefix: str | None = None
+) -> dict[str, Tensor]:
     """``text`` as ``lxt.explain`` would feed it, cut to what the model takes."""
     task = task_for(loaded)
-    return Runner(loaded, batch_size=1).inputs([_row(task, text)])
+    return Runner(loaded, batch_size=1).inputs([_row(task, text, pair, prefix)])
 
 
-def read(loaded: TextModel, text: str, given: Any) -> Reading:
+def read(
+    loaded: TextModel, text: str, given: Any, pair: str | None = None, prefix: str | None = None
+) -> Reading:
     """The same with what the target ``given`` means there."""
     task = task_for(loaded)
-    row = _row(task, text)
+    row = _row(task, text, pair, prefix)
     inputs = Runner(loaded, batch_size=1).inputs([row])
     target = as_target(task.target(task.asks(given, [row], 1)))
     with evaluation_mode(loaded.model), torch.no_grad():
@@ -142,7 +146,7 @@ def read(loaded: TextModel, text: str, given: Any) -> Reading:
     return Reading(inputs, target, found)
 
 
-def _row(task: Task, text: str) -> Row:
-    encoding = task.encode(text, None, None)
+def _row(task: Task, text: str, pair: str | None, prefix: str | None) -> Row:
+    encoding = task.encode(text, pair, prefix)
     limit = token_limit(task.loaded.model, task.tokenizer)
     return Row(0, encoding, task.cut(encoding, limit))

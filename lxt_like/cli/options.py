@@ -40,6 +40,22 @@ Target = Annotated[
         "WORD=TAG. Default: the prediction.",
     ),
 ]
+Foil = Annotated[
+    str | None,
+    typer.Option("--foil", metavar="CLASS", help="Explain why the target rather than this class."),
+]
+Pair = Annotated[
+    str | None,
+    typer.Option(
+        "--pair",
+        metavar="TEXT",
+        help="The second text (a context, another sentence), for models that read two.",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option("--prefix", metavar="TEXT", help="What an encoder-decoder has written so far."),
+]
 Json = Annotated[
     bool, typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print JSON instead.")
 ]

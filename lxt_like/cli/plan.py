@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from . import options
 from .guard import guarded
 from .progress import Progress
@@ -26,8 +27,15 @@ def plan(
     composite: options.CompositeName = "attnlrp",
     text: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="List what runs on this text, in execution order."),
+        typer.Option(
+            "--text",
+            "--image",
+            metavar="TEXT|IMAGE",
+            help="List what runs on this text or image, in execution order.",
+        ),
     ] = None,
+    pair: options.Pair = None,
+    prefix: options.Prefix = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -45,22 +53,26 @@ def plan(
 ) -> int:
     """Show which rule applies where: module, kind of operation, rule.
 
-    Without --text the modules are listed, equal layers in one line; with it, every
+    Without --text or --image the modules are listed, equal layers in one line; with it, every
     operation that runs, those written inline in the model's code among them.
     """
     from ..render.files import require_writable, suffix_of, write
 
+    if text is None and (pair or prefix) is not None:
+        raise InputError("--pair and --prefix go with a text: add --text TEXT")
     suffix = None if out is None else suffix_of(out, _SUFFIXES)
     if out is not None:
         require_writable(out)
     with Progress() as progress:
         progress.status("starting ...")
         from ..attribution import plan as make
-        from .model import inputs_of, opened
+        from .subject import subject
 
-        with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
-            inputs = None if text is None else inputs_of(loaded, text)
-            made = make(loaded.model, composite, inputs)
+        with subject(
+            text, model, composite, progress, verbose, trust_remote_code, pair, prefix
+        ) as loaded:
+            inputs = None if text is None else loaded.inputs(text)
+            made = make(loaded.model, loaded.composite, inputs)
     document = json.dumps({"model": loaded.name, **made.to_dict()}, indent=1) + "\n"
     title = f"{loaded.name} · {composite}\n\n"
     if out is not None:
@@ -81,7 +93,7 @@ def shown(plan: Plan, width: int | None) -> str:
         return table([*columns, Column("rule")], rows, width) + "\n"
     columns = [Column("module"), Column("type", spared=True), Column("kind")]
     rows = [(path or "(model)", r.module, r.kind, r.rule) for path, r in grouped(plan.rows)]
-    note = "Operations written inline in the model's code are listed with --text TEXT."
+    note = "Operations written inline in the model's code are listed with --text or --image."
     return table([*columns, Column("rule")], rows, width) + f"\n\n{note}\n"
 
 

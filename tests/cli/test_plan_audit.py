@@ -7,11 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import lxt_like as lxt
 from lxt_like.cli.plan import grouped
 from lxt_like.composites.plan import PlanRow
+from lxt_like.explain.image.run import BOXED
+
+from ..explain import makers
 
 TEXT = "Not bad."
 
@@ -153,3 +157,77 @@ def test_audit_of_a_regression_head(run, regression: Path):
     made = json.loads(run("audit", "film", "--model", regression, "--json").stdout)
     assert re.fullmatch(r"LABEL_0", made["target"]["label"])
     assert made["ok"]
+
+
+def test_a_second_text(run, model):
+    tokenizer = AutoTokenizer.from_pretrained(lxt.demo.sentiment())
+    both = dict(tokenizer("Not bad.", "It is dull.", return_tensors="pt"))
+    found = json.loads(run("audit", "Not bad.", "--pair", "It is dull.", "--json").stdout)
+    assert (found["text"], found["pair"]) == ("Not bad.", "It is dull.")
+    made = lxt.audit(model, both)
+    assert found["ledger"]["score"] == pytest.approx(float(made.ledger.score[0]), abs=1e-6)
+    shown = run("audit", "Not bad.", "--pair", "It is dull.").stdout.splitlines()
+    assert shown[1:4] == ["Not bad.", "It is dull.", ""]
+    planned = run("plan", "--text", "Not bad.", "--pair", "It is dull.", "--json").stdout
+    assert json.loads(planned)["rows"] == lxt.plan(model, inputs=both).to_dict()["rows"]
+
+
+def test_what_an_encoder_decoder_has_written(run, tmp_path: Path):
+    tokenizer = makers.wordpiece()
+    seq2seq = makers.t5(tokenizer)
+    seq2seq.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    found = [
+        json.loads(run("audit", "film", "-m", tmp_path, "--json", *prefix).stdout)
+        for prefix in ((), ("--prefix", "bad"))
+    ]
+    assert found[0]["ok"] and found[1]["ok"] and found[1]["prefix"] == "bad"
+    assert found[0]["ledger"]["score"] != found[1]["ledger"]["score"]
+
+
+def test_a_contrast(run, model, inputs):
+    found = json.loads(run("audit", TEXT, "-t", "positive", "--foil", "negative", "--json").stdout)
+    made = lxt.audit(model, dict(inputs), lxt.Contrast("positive", "negative"))
+    assert found["ledger"]["score"] == pytest.approx(float(made.ledger.score[0]), abs=1e-6)
+    assert found["target"]["label"] == "positive rather than negative"
+
+
+@pytest.fixture(scope="module")
+def picture():
+    loaded = lxt.load_image_model(lxt.demo.vit())
+    return loaded, loaded.inputs(loaded.batch([Image.open(lxt.demo.photo())]))
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "attnlrp_gamma_box"])
+def test_plan_of_an_image_classifier(run, picture, composite: str):
+    loaded, inputs = picture
+    shown = run("plan", "-m", lxt.demo.vit(), "-c", composite).stdout.splitlines()
+    assert shown[0] == f"vit · {composite}"
+    assert any(line.startswith("vit.layers.{0-5}.mlp.fc1 ") for line in shown)
+    found = json.loads(run("plan", "--image", lxt.demo.photo(), "-c", composite, "--json").stdout)
+    bounds = loaded.preprocess.bounds
+    made = BOXED[composite](*bounds) if composite in BOXED else composite
+    assert found["rows"] == lxt.plan(loaded.model, made, inputs).to_dict()["rows"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_audit_of_an_image_classifier(run, picture, named: bool):
+    loaded, inputs = picture
+    given = ["audit", lxt.demo.photo()] if named else ["audit", "-m", lxt.demo.vit()]
+    found = json.loads(run(*given, "-t", "cat", "--json").stdout)
+    made = lxt.audit(loaded.model, inputs, loaded.labels.index("cat"))
+    assert found["ok"]
+    assert (found["model"], found["text"]) == ("vit", str(lxt.demo.photo()))
+    assert (found["target"]["label"], found["target"]["index"]) == ("cat", 3)
+    assert found["ledger"]["score"] == pytest.approx(float(made.ledger.score[0]), abs=1e-5)
+    assert len(found["rows"]) == len(made.rows)
+
+
+def test_what_does_not_fit_is_refused(refused):
+    for command in (["plan", "--text"], ["audit"]):
+        assert "for texts only" in refused(*command, "a", "-m", lxt.demo.vit(), "--pair", "b")
+    assert "--text TEXT" in refused("plan", "--pair", "b")
+    assert "is the target itself" in refused(
+        "audit", lxt.demo.photo(), "-t", "cat", "--foil", "cat"
+    )
+    assert "no-such.png" in refused("audit", "no-such.png", "-m", lxt.demo.vit())
