@@ -345,6 +345,9 @@ def _mask(output: Any, inputs: Mapping[str, Any], length: int) -> Any:
         return inputs.get("decoder_attention_mask")
     mask = inputs.get("attention_mask")
     if isinstance(output, Mapping) and "encoder_last_hidden_state" in output:
+        labels = inputs.get("labels")
+        if isinstance(labels, Tensor) and labels.dim() == 2 and labels.shape[1] == length:
+            return labels >= 0  # the decoder reads them, one place later; -100 is none
         # the encoder's mask, which fits a decoder that reads the same tokens
         return mask if isinstance(mask, Tensor) and mask.shape[-1] == length else None
     return mask

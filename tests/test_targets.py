@@ -205,6 +205,17 @@ def test_an_encoders_mask_is_not_its_decoders() -> None:
     assert torch.equal(logits_of(output, {"attention_mask": RAGGED}), logits[:, -1])
 
 
+def test_a_decoder_that_reads_the_labels() -> None:
+    """Its last place is that of the last label, however long the source is."""
+    logits, labels = random(2, 5, 7), torch.tensor([[1, 2, -100, -100, -100], [3, 1, 4, 1, -100]])
+    output = {"logits": logits, "encoder_last_hidden_state": random(2, 5, 4)}
+    given = {"attention_mask": torch.ones(2, 5), "labels": labels}
+    expected = torch.stack([logits[0, 1], logits[1, 3]])
+    assert torch.equal(logits_of(output, given), expected)
+    given = {"attention_mask": torch.ones(2, 5), "labels": torch.tensor([0, 1])}  # a classifier's
+    assert torch.equal(logits_of(output, given), logits[:, -1])
+
+
 def test_logits_of_other_outputs() -> None:
     flat = random(4)
     assert logits_of(flat, {}).shape == (4, 1)
