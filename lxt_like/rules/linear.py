@@ -44,10 +44,12 @@ class Step:
 
     def rows(self, which: Tensor) -> Step:
         """The same for the rows ``which`` [n] of a dense operation."""
-        x, z, g = (
-            t.reshape(-1, t.shape[-1]).index_select(0, which) for t in (self.x, self.z, self.g)
-        )
-        bias = None if self.bias is None else self.bias.reshape(-1)
+        bias = self.bias
+        if bias is not None and bias.numel() != bias.shape[-1]:  # another one in each row
+            bias = _picked(torch.broadcast_to(bias, self.z.shape), which)
+        elif bias is not None:
+            bias = bias.reshape(-1)
+        x, z, g = (_picked(t, which) for t in (self.x, self.z, self.g))
         return replace(self, x=x, z=z, g=g, bias=bias)
 
     def share(
@@ -87,6 +89,11 @@ class Step:
             if bias is not None:
                 self.keep("bias", factor * inner(torch.broadcast_to(bias, s.shape), s))
         return s
+
+
+def _picked(t: Tensor, rows: Tensor) -> Tensor:
+    """Those rows [n, features] of ``t`` [..., features]."""
+    return t.reshape(-1, t.shape[-1]).index_select(0, rows)
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,7 +229,8 @@ class Operation:
     def gradient(self, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor) -> Tensor:
         """What the rule gives x for what arrived at z (``first``: the relevance)."""
         step = self.step(x, weight, bias, g, None)
-        if self.rule.by_row and isinstance(self.map, Dense) and g.device.type == "cpu":
+        dense = isinstance(self.map, Dense) and weight.dim() == 2 and step.g.numel() > 0
+        if dense and self.rule.by_row and g.device.type == "cpu":
             flat = step.g.reshape(-1, step.g.shape[-1])
             live = live_rows(flat)
             if live is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .base import RuleFunction, own
@@ -20,15 +20,15 @@ FEW = 0.5
 
 
 def live_rows(g: Tensor) -> Tensor | None:
-    """The indices of the rows of ``g`` [rows, features] that are not all 0; None: most of them."""
-    if not g.numel():
-        return None
+    """The rows of ``g`` [rows, features > 0] that are not all 0, by index; None: most of them."""
     live = g.abs().amax(1).ne_(0).nonzero().squeeze(1)  # NaN is not 0
     return live if len(live) <= FEW * len(g) else None
 
 
 def times_weight(g: Tensor, weight: Tensor) -> Tensor:
     """``g`` [..., out] times ``weight`` [out, in]: [..., in]."""
+    if not g.numel():
+        return g.new_zeros(*g.shape[:-1], weight.shape[1])
     flat = g.reshape(-1, g.shape[-1])
     live = live_rows(flat)
     if live is None:
@@ -36,7 +36,7 @@ def times_weight(g: Tensor, weight: Tensor) -> Tensor:
     else:
         out = flat.new_zeros(len(flat), weight.shape[1])
         out.index_copy_(0, live, flat.index_select(0, live) @ weight)
-    return out.view(*g.shape[:-1], -1)
+    return out.view(*g.shape[:-1], weight.shape[1])
 
 
 class LinearByRows(RuleFunction):
@@ -60,6 +60,20 @@ def linear_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
 
     On the CPU alone: elsewhere, counting the rows would have the program wait for the device.
     """
-    if x.dim() < 2 or not x.requires_grad or x.device.type != "cpu" or not torch.is_grad_enabled():
-        return F.linear(x, weight, bias)
-    return LinearByRows.apply(x, weight, bias)
+    if _has_rows(x, weight):
+        return LinearByRows.apply(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+def _has_rows(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.dim() > 1
+        and weight.dim() == 2
+        and type(weight) in (Tensor, nn.Parameter)  # no quantised or sharded one
+        and x.requires_grad
+        and x.is_floating_point()
+        and weight.is_floating_point()
+        and x.device.type == "cpu"
+        and torch.is_grad_enabled()
+        and not torch._C._are_functorch_transforms_active()
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -81,8 +82,6 @@ def test_the_rows_that_are_picked() -> None:
     none = rows.live_rows(with_rows())
     assert none is not None and none.tolist() == []
     assert rows.live_rows(with_rows(*range(6))) is None
-    assert rows.live_rows(torch.zeros(0, 4)) is None
-    assert rows.live_rows(torch.zeros(4, 0)) is None
 
 
 def test_a_row_of_nan_is_not_lost() -> None:
@@ -201,6 +200,108 @@ def test_a_classifier_multiplies_one_token_in_its_last_block(picked: list[tuple[
     lxt.attribute(model, {"input_ids": torch.randint(5, 90, (3, 8))})
     # intermediate, output and attention's output: their first token, of three texts
     assert picked.count((3, 24)) == 4  # and the query
+
+
+class Net(nn.Module):
+    """A function of a module's parameters and an input."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Tensor], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, x)
+
+
+def by_expert(net: Any, x: Tensor) -> Tensor:
+    """One expert gets every row, the other none."""
+    return net.h(net.e(x)).mean(0, keepdim=True) + net.h(net.e(x[:0])).sum(0, keepdim=True)
+
+
+def by_complex(net: Any, x: Tensor) -> Tensor:
+    return torch.view_as_real(net.a(torch.view_as_complex(x))).flatten(1)
+
+
+ODD: dict[str, tuple[Callable[[Any, Tensor], Tensor], Callable[[], dict[str, Any]], Any]] = {
+    "no rows": (by_expert, lambda: {"e": nn.Linear(8, 8), "h": nn.Linear(8, 3)}, (4, 8)),
+    "no outputs": (
+        lambda net, x: net.h(torch.cat([net.e(x), x], -1)),
+        lambda: {"e": nn.Linear(8, 0), "h": nn.Linear(8, 3)},
+        (4, 8),
+    ),
+    "complex": (by_complex, lambda: {"a": nn.Linear(4, 3, dtype=torch.complex128)}, (5, 4, 2)),
+    "a bias for each row": (
+        lambda net, x: F.linear(x, net.w, net.b).flatten()[None],
+        lambda: {"w": nn.Parameter(torch.randn(3, 8)), "b": nn.Parameter(torch.randn(6, 3))},
+        (6, 8),
+    ),
+    "one number for each row": (
+        lambda net, x: torch.addmm(net.b, x, net.w).flatten()[None],
+        lambda: {"w": nn.Parameter(torch.randn(8, 3)), "b": nn.Parameter(torch.randn(6, 1))},
+        (6, 8),
+    ),
+    "vmap inside": (
+        lambda net, x: torch.vmap(lambda t: F.linear(t, net.w))(x).flatten()[None],
+        lambda: {"w": nn.Parameter(torch.randn(3, 8))},
+        (6, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "epsilon", "epsilon_plus"])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_operands(name: str, composite: str) -> None:
+    """As a ledger, which keeps all rows, has it."""
+    if composite != "attnlrp" and name in ("complex", "vmap inside"):
+        return
+    function, parts, shape = ODD[name]
+    torch.manual_seed(0)
+    model = (
+        Net(function, **parts()).double().eval() if name != "complex" else Net(function, **parts())
+    )
+    x = random(*shape)
+    for target in range(3):
+        wanted = lxt.attribute(model, x, target, composite, ledger=True)
+        assert float(wanted.ledger.gap.abs().max()) < 1e-6  # type: ignore[union-attr]
+        found = lxt.attribute(model, x, target, composite)
+        assert torch.allclose(found.relevance, wanted.relevance, rtol=1e-11, atol=1e-13)
+
+
+class Scaled(torch.Tensor):
+    """A weight that is kept otherwise than as numbers, as quantised ones are."""
+
+    seen: ClassVar[list[str]] = []
+
+    @staticmethod
+    def __new__(cls, values: Tensor) -> Scaled:
+        return torch.Tensor._make_wrapper_subclass(cls, values.shape, dtype=values.dtype)
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.detach.default:
+            return Scaled(args[0].values)
+        name = func.overloadpacket.__name__
+        if name not in ("t", "mm", "addmm", "linear", "view", "transpose"):
+            raise NotImplementedError(name)
+        cls.seen.append(name)
+        plain = [a.values if isinstance(a, Scaled) else a for a in args]
+        found = func(*plain, **(kwargs or {}))
+        return Scaled(found) if name in ("t", "transpose") else found
+
+
+def test_a_weight_of_another_kind_goes_its_own_way() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 3)).double().eval()
+    x = random(4, 8)
+    wanted = lxt.attribute(model, x, 0).relevance
+    for layer in (model[0], model[2]):
+        layer.weight = nn.Parameter(Scaled(layer.weight.detach()), requires_grad=False)
+    assert torch.allclose(lxt.attribute(model, x, 0).relevance, wanted, rtol=1e-12)
+    assert Scaled.seen
 
 
 def test_hidden_gradients_stay_what_they_were() -> None:
