@@ -234,7 +234,7 @@ def _check_options(
 
 def _check_images(outs: Sequence[str], view: str, foil: str | None, silent: bool) -> None:
     from ..render.files import require_writable, suffix_of
-    from ..render.save import IMAGE_SUFFIXES
+    from ..render.save import PICTURE_SUFFIXES
     from ..render.views import require_view
 
     require_view(view)
@@ -243,7 +243,7 @@ def _check_images(outs: Sequence[str], view: str, foil: str | None, silent: bool
     if silent and not outs:
         raise InputError("--quiet prints nothing: add --out FILE or --json")
     for path in outs:
-        suffix_of(path, IMAGE_SUFFIXES)
+        suffix_of(path, PICTURE_SUFFIXES)
         require_writable(path)
 
 

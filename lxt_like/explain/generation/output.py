@@ -99,9 +99,7 @@ def _ids(output: object) -> list[int]:
 def _decoded(tokenizer: Any, ids: list[int]) -> str:
     if not ids:
         return ""
-    return str(
-        tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    )
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _tokenized(task: NextToken, read: Encoding, output: str) -> Encoding:

@@ -178,5 +178,3 @@ def _notes(read: Encoding, output: Output | None) -> tuple[str, ...]:
         f"The output goes on where the prompt ends: {prompt[-12:] + output[:12]!r}. Begin it with "
         "a space for a new word.",
     )
-
-
