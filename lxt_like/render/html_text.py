@@ -1,4 +1,4 @@
-"""The HTML card of one explained text, and the parts that a generated text has in common with it."""
+"""The HTML card of one explained text, and what the card of a generated text shares with it."""
 
 from __future__ import annotations
 

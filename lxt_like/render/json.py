@@ -51,7 +51,10 @@ def to_json(data: Explained | Sequence[Explained]) -> str:
     items = as_list(data)
     schemas = [_schema_of(item) for item in items]
     if len(set(schemas)) > 1:
-        raise InputError("one JSON document holds explanations of one kind, got several")
+        raise InputError(
+            "one JSON document holds explanations of one kind: of texts, of generated texts or of "
+            "images"
+        )
     document: dict[str, Any] = {"schema": schemas[0], "version": VERSION}
     encoded = [_encoded(item) for item in items]
     if isinstance(data, TextData | GenerationData | ImageData):
@@ -95,8 +98,8 @@ def from_json(text: str) -> Explained | list[Explained]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is not well-formed JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("schema") not in _DECODERS:
-        found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+    found = document.get("schema") if isinstance(document, dict) else type(document).__name__
+    if not isinstance(document, dict) or not isinstance(found, str) or found not in _DECODERS:
         raise InputError(f'expected a document with "schema": "{SCHEMA}", got {found!a:.80}')
     version = document.get("version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
@@ -106,7 +109,7 @@ def from_json(text: str) -> Explained | list[Explained]:
             f"this document has version {version} of the schema, this lxt_like reads up to "
             f"{VERSION}: update lxt_like"
         )
-    decode = _DECODERS[document["schema"]]
+    decode = _DECODERS[found]
     if "explanations" in document:
         root = Node(document, "document", ("schema", "version", "explanations"))
         return root.items("explanations", decode, least=1)

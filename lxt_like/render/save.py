@@ -30,8 +30,8 @@ def save(
     """Write one explanation or several in the format that the suffix of ``path`` names.
 
     ``.html`` ``.png`` ``.pdf`` ``.svg`` ``.tex`` ``.json``; any other is an InputError that lists
-    these.  Images and generated texts cannot be ``.tex``; ``view`` is which picture of an image is shown.  The file is
-    written whole or not at all; its folder must exist (RenderError).
+    these.  Images and generated texts cannot be ``.tex``; ``view`` is which picture of an image is
+    shown.  The file is written whole or not at all; its folder must exist (RenderError).
     """
     texts = all(isinstance(item, TextData) for item in as_list(data))
     suffix = suffix_of(path, SUFFIXES if texts else PICTURE_SUFFIXES)

@@ -16,7 +16,6 @@ _GREEDY: dict[str, Any] = {
     "do_sample": False,
     "num_beams": 1,
     "num_return_sequences": 1,
-    "max_length": None,
     "return_dict_in_generate": False,
     "output_scores": False,
     "output_logits": False,
@@ -53,13 +52,17 @@ def generated(runner: Runner, read: Encoding, most: int) -> list[int]:
             "transformers have: give the output to explain, output="
         )
     config = deepcopy(own)
-    ends = config.eos_token_id
-    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    for name, value in {**_GREEDY, "max_new_tokens": most}.items():
+    ends = {*_many(config.eos_token_id), *_many(config.forced_eos_token_id)}
+    inputs = runner.inputs([Row(0, read, list(range(len(read))))])
+    first = inputs["input_ids" if read.decoder is None else "decoder_input_ids"].shape[1]
+    for name, value in _GREEDY.items():
         setattr(config, name, value)
+    if config.max_new_tokens is None:  # what is None is filled in from the model's own
+        config.max_length = first + most
+    else:
+        config.max_new_tokens = most
     if config.pad_token_id is None:  # never used: there is one row
         config.pad_token_id = runner.pad_id
-    inputs = runner.inputs([Row(0, read, list(range(len(read))))])
     try:
         with torch.no_grad():
             made = model.generate(**inputs, generation_config=config)
@@ -68,7 +71,6 @@ def generated(runner: Runner, read: Encoding, most: int) -> list[int]:
             f"{type(model).__name__} does not generate: {error}; give the output to explain, "
             "output="
         ) from error
-    first = inputs["input_ids" if read.decoder is None else "decoder_input_ids"].shape[1]
     ids = [int(i) for i in made[0].tolist()][first:]
     if ids and ids[-1] in ends:
         ids.pop()
@@ -78,3 +80,7 @@ def generated(runner: Runner, read: Encoding, most: int) -> list[int]:
             "to explain, output="
         )
     return ids
+
+
+def _many(ids: int | list[int] | None) -> list[int]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from os.path import commonprefix
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +17,9 @@ from ..tasks.next_token import NextToken
 
 Output = str | Sequence[int] | Tensor
 """An output as it may be given: a text, or the ids of its tokens."""
+
+_BROKEN = "\ufffd"
+"""What bytes decode to that are no character."""
 
 _ANCHORS = ("", "\n", ".")
 """What an output may stand behind while it is tokenized, so that no space is put before it."""
@@ -57,16 +59,20 @@ def output_of_ids(task: NextToken, read: Encoding, ids: list[int]) -> Encoding:
         if not whole.startswith(base):  # the prompt ends within a character
             before, base, whole = [], "", _decoded(tokenizer, ids)
         reached = [
-            len(commonprefix([_decoded(tokenizer, before + ids[:k]), whole])) - len(base)
+            _shared(_decoded(tokenizer, before + ids[:k]), whole) - len(base)
             for k in range(1, len(ids))
         ]
     text = whole[len(base) :]
     spans: list[Span | None] = []
     done = 0
     for reach in [*reached, len(text)][: len(ids)]:
-        reach = max(reach, done)
-        spans.append((done, max(reach, min(done + 1, len(text)))))
-        done = reach
+        start, end = done, max(reach, done)
+        if start == end:  # a part of a character: of the next, or of one that stays broken
+            start -= int(end == len(text) or text[:end].endswith(_BROKEN))
+            start = max(start, 0)
+            end = min(start + 1, len(text))
+        spans.append((start, end))
+        done = max(reach, done)
     return Encoding((text,), ids, pieces_of(tokenizer, ids), [0] * len(ids), spans)
 
 
@@ -83,12 +89,19 @@ def begun(written: Encoding, count: int) -> Encoding:
     )
 
 
-def _ids(output: object) -> list[int]:
-    given = output.tolist() if isinstance(output, Tensor) else output
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts begin alike with."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _ids(output: Any) -> list[int]:
+    given: Any = output.tolist() if isinstance(output, Tensor) else output
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):
         given = given[0]  # as a model generates it: [1, tokens]
-    ids = list(given) if isinstance(given, Iterable) and not isinstance(given, bytes) else [None]
-    if any(isinstance(i, bool) or not isinstance(i, int) or i < 0 for i in ids):
+    whole = isinstance(given, Sequence) and not isinstance(given, bytes)
+    ids = [i for i in given if isinstance(i, int) and not isinstance(i, bool)] if whole else []
+    if not whole or len(ids) != len(given) or any(i < 0 for i in ids):
         raise InputError(
             "expected output to be a str, a list of token ids, or None to let the model generate, "
             f"got {type(output).__name__}: {str(output)[:60]!r}"
