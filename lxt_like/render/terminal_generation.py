@@ -37,7 +37,7 @@ def step_lines(page: Page, data: GenerationData) -> Iterator[Text]:
     wide = page.width >= 60
     column = min(max(map(cell_len, matrix.rows)), _NAME) if wide else 0
     widths = [max(map(len, texts)) if wide else 0 for texts in (scores, chances)]
-    hang = column + sum(widths) + 5 if wide else 2
+    hang = column + sum(widths) + 7 if wide else 2
     head = "each token, its score and probability, and what made it most: words of the prompt, "
     yield from page.wrapped([(head + '"tokens" of the output', "dim")])
     for row, name in enumerate(matrix.rows):
@@ -45,7 +45,7 @@ def step_lines(page: Page, data: GenerationData) -> Iterator[Text]:
         numbers = [scores[row].rjust(widths[0]), chances[row].rjust(widths[1])]
         start = [
             (name.replace(" ", _TIE), "bold"),
-            (_TIE.join([padding, *numbers]).replace(" ", _TIE), ""),
+            (f"{_TIE}{_TIE}".join([padding, *numbers]).replace(" ", _TIE), ""),
         ]
         made = list(_made_of(page, matrix, row))
         if not wide or not made or cell_len(name) > column:

@@ -107,7 +107,7 @@ def test_bytes_of_an_emoji(make: Any) -> None:
     assert (ex.relevance[6, len(ex.words) :] != 0).sum() == 6
     str(ex)
     broken = lxt.explain_generation(model, "A film", [*ids[:2], e], tokenizer=tokenizer)
-    assert texts_of(broken) in (["\ufffd", "\ufffd", "e"], ["\ufffd\ufffd", "\ufffd", "e"])
+    assert texts_of(broken) == ["\ufffd", "\ufffd", "e"]
     both = lxt.explain_generation(model, "A film", [*ids, *ids[:2]], tokenizer=tokenizer)
     assert both.relevance.shape == (6, len(ex.words) + 6)
     start = lxt.explain_generation(model, "A film" + "😺", ids[2:], tokenizer=tokenizer)

@@ -14,6 +14,7 @@ from transformers import pipeline
 import lxt_like as lxt
 from lxt_like.explanation import Account, GenerationData
 
+from ...models import zoo
 from .conftest import PROMPT
 
 IDS = [40, 9, 23, 9, 55]
@@ -131,6 +132,19 @@ def test_generated_is_forced_with_the_same_ids(models: dict[str, Any], name: str
     assert ex == lxt.explain_generation(model, PROMPT, found, tokenizer=tokenizer)
     as_made = torch.tensor([found])
     assert ex == lxt.explain_generation(model, PROMPT, as_made, tokenizer=tokenizer)
+
+
+def test_outputs_begin_as_the_model_begins_them(unigram: Any) -> None:
+    """A first token that is forced is no part of the output, but read."""
+    model = zoo.build("bart", "seq2seq-lm")
+    model.generation_config.forced_bos_token_id = 2
+    model.generation_config.forced_eos_token_id = None
+    ex = lxt.explain_generation(model, PROMPT, tokenizer=unigram, max_new_tokens=4)
+    inputs = unigram(PROMPT, return_tensors="pt")
+    made = model.generate(**inputs, max_new_tokens=5, do_sample=False, num_beams=1)[0].tolist()
+    assert made[:2] == [model.generation_config.decoder_start_token_id, 2]
+    assert [token.id for token in ex.written] == made[2:]
+    assert [token.id for token in ex.steps[0].tokens][-2:] == made[:2]
 
 
 def test_what_the_model_does_by_itself_is_kept_and_sampling_is_not(
