@@ -32,10 +32,6 @@ class Matrix:
     words: int
     peak: float
 
-    def is_open(self, row: int, column: int) -> bool:
-        """Whether the column's token was written before the row's."""
-        return column < self.words + row
-
     def strongest(self, row: int, count: int) -> list[int]:
         """The columns of largest |R| in a row, strongest first; zeros are left out."""
         values = self.values[row]
