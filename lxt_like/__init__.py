@@ -4,6 +4,7 @@ import lxt_like as lxt
 
 ex = lxt.explain("path/or/hub-id", "A gripping, funny film.")
 ex = lxt.explain("path/or/hub-id", "photo.jpg")
+ex = lxt.explain_generation("path/or/hub-id", "Once upon a time")
 with lxt.patch(model, "attnlrp"): ...
 a = lxt.attribute(model, inputs, ledger=True)
 """
@@ -24,10 +25,12 @@ from .targets import Contrast, Logit, LogOdds, LogProb
 if TYPE_CHECKING:
     from .evaluate import Report, Tuned, tune
     from .explain import (
+        GenerationExplanation,
         ImageExplanation,
         ImageModel,
         Preprocess,
         TextExplanation,
+        explain_generation,
         load,
         load_image_model,
         save,
@@ -38,6 +41,7 @@ else:
         {
             ".evaluate": "Report Tuned tune",
             ".explain": "ImageExplanation ImageModel Preprocess TextExplanation",
+            ".explain.generation": "GenerationExplanation explain_generation",
             ".explain.image": "load_image_model",
             ".explain.result": "load save",
         },
@@ -50,6 +54,7 @@ __all__ = [
     "Attribution",
     "Composite",
     "Contrast",
+    "GenerationExplanation",
     "ImageExplanation",
     "ImageModel",
     "LogOdds",
@@ -68,6 +73,7 @@ __all__ = [
     "demo",
     "evaluate",
     "explain",
+    "explain_generation",
     "integrated_gradients",
     "load",
     "load_image_model",

@@ -8,8 +8,9 @@ the renderers.  The account closes as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from types import MappingProxyType
 from typing import Any
 
@@ -93,6 +94,18 @@ class Account:
         return hash((self.score, self.inputs, tuple(sorted(self.entries.items()))))
 
 
+def total_account(accounts: Sequence[Account], by: int = 1) -> Account:
+    """The account of the sum of several scores, divided ``by`` a number: it closes as they do."""
+    causes = dict.fromkeys(cause for account in accounts for cause in account.entries)
+    return Account(
+        fsum(a.score for a in accounts) / by,
+        fsum(a.inputs for a in accounts) / by,
+        {cause: fsum(a.entries.get(cause, 0.0) for a in accounts) / by for cause in causes},
+        fsum(a.unruled for a in accounts) / by,
+        fsum(a.gap for a in accounts) / by,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class TextData:
     """One explained text.
@@ -118,6 +131,113 @@ class TextData:
     def special(self) -> float:
         """Relevance of the tokens that belong to no word (special tokens)."""
         return float(sum(t.relevance for t in self.tokens if t.word is None))
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationData:
+    """A text that a model wrote (or was made to write), explained token by token.
+
+    Attributes:
+        total: the whole output, with the ``texts`` (prompt, output): every number in it is the sum
+            of the steps' numbers, its probability the product of theirs.
+        steps: one explanation for each output token, in order; its texts are the prompt and, from
+            the second step on, what was written before the token.
+        tokens: the text of each output token, the space before it included; of half a character
+            its bytes.
+    """
+
+    total: TextData
+    steps: tuple[TextData, ...]
+    tokens: tuple[str, ...]
+
+    @property
+    def prompt(self) -> str:
+        return self.total.texts[0]
+
+    @property
+    def output(self) -> str:
+        return self.total.texts[1]
+
+    @property
+    def written(self) -> tuple[Token, ...]:
+        """The output's tokens as the model knows them, each with its place in ``output``.
+
+        Their relevance is what they did for all tokens behind them.
+        """
+        return written_tokens(self.total)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The prompt's words; their relevance is what they did for the whole output."""
+        return tuple(word for word in self.total.words if word.segment == 0)
+
+    @property
+    def relevance(self) -> Array:
+        """Who made which token: float64 [output tokens, prompt words + output tokens].
+
+        Row t is the account of output token t: what each of the prompt's :attr:`words` did for
+        it, then what each output token did.  A token is not yet written for the tokens before it
+        and for itself: these places, the triangle from the diagonal on, are 0.  A row's sum, what
+        special tokens and white space of the prompt hold (:attr:`special`) and the entries of
+        ``steps[t].account`` make up ``scores[t]``.
+        """
+        words = len(self.words)
+        made = np.zeros((len(self.steps), words + len(self.tokens)))
+        for row, step in zip(made, self.steps, strict=True):
+            row[:words] = [word.relevance for word in step.words if word.segment == 0]
+            before = [token.relevance for token in written_tokens(step)]
+            row[words : words + len(before)] = before
+        return made
+
+    @property
+    def special(self) -> Array:
+        """What the prompt's tokens of no word did for each output token: float64 [tokens]."""
+        held = [
+            fsum(t.relevance for t in step.tokens if t.word is None and not _is_written(t))
+            for step in self.steps
+        ]
+        return np.array(held, dtype=np.float64)
+
+    @property
+    def scores(self) -> Array:
+        """The logit of each output token: float64 [tokens]."""
+        return np.array([step.target.score for step in self.steps], dtype=np.float64)
+
+    @property
+    def probabilities(self) -> Array:
+        """The probability of each output token after those before it: float64 [tokens]."""
+        found = [step.target.probability for step in self.steps]
+        return np.array([np.nan if p is None else p for p in found], dtype=np.float64)
+
+    @property
+    def account(self) -> Account | None:
+        """The ledger of the whole output: the sum of the steps' ledgers."""
+        return self.total.account
+
+    @property
+    def target(self) -> TargetInfo:
+        return self.total.target
+
+    @property
+    def model(self) -> str:
+        return self.total.model
+
+    @property
+    def composite(self) -> str:
+        return self.total.composite
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.total.notes
+
+
+def written_tokens(data: TextData) -> tuple[Token, ...]:
+    """The tokens of an output in an explanation of it, or of a step of it."""
+    return tuple(filter(_is_written, data.tokens))
+
+
+def _is_written(token: Token) -> bool:
+    return token.segment == 1 and not token.special
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,5 +318,5 @@ def cells_of(values: Array, cell: tuple[int, int], grid: tuple[int, int]) -> Arr
     return np.add.reduceat(by_row, right, axis=1).astype(np.float32)
 
 
-Explained = TextData | ImageData
+Explained = TextData | GenerationData | ImageData
 """Whatever can be rendered."""

@@ -48,7 +48,12 @@ def test_importing_is_cheap() -> None:
 
 
 def test_what_only_some_uses_need_is_loaded_when_it_is_asked_for() -> None:
-    rooms = ("lxt_like.render", "lxt_like.explain.text", "lxt_like.evaluate.run")
+    rooms = (
+        "lxt_like.render",
+        "lxt_like.explain.text",
+        "lxt_like.explain.generation",
+        "lxt_like.evaluate.run",
+    )
     code = f"""import sys, lxt_like as lxt
         print(any(room in sys.modules for room in {rooms!r}))
         print({{*lxt.__all__}} <= {{*dir(lxt)}})

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InputError
 from . import options
+from .generations import explain_outputs, require_outputs_only, wants_output
 from .guard import guarded
 from .images import (
     VIEWS,
@@ -56,6 +57,21 @@ def explain(
     prefix: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="What an encoder-decoder has written so far."),
+    ] = None,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Let a language model write up to N tokens behind each TEXT, and explain each.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="The same of this output, as it stands behind the prompt (begin it with a space).",
+        ),
     ] = None,
     composite: options.CompositeName = "attnlrp",
     out: Annotated[
@@ -144,10 +160,38 @@ def explain(
     on, and the exit code is 1. All texts go into one --out file. JSON is a single
     explanation for one TEXT, else a list.
 
+    With --generate or --output each token that a language model writes is explained.
+
     Image files and folders of them are explained by the bundled vision transformer, or by any
     image classifier that --model names; images that cannot be read are reported and left out.
     """
     given = texts or []
+    care: dict[str, Any] = {
+        "batch_size": batch_size,
+        "ledger": not no_ledger,
+        "strict": not no_strict,
+        "trust_remote_code": trust_remote_code,
+        "verbose": verbose,
+        "debug": debug,
+    }
+    if wants_output(generate, output):
+        unsuited = {
+            "target": target,
+            "foil": foil,
+            "pair": pair,
+            "prefix": prefix,
+            "window": window,
+            "stride": stride,
+            "view": view,
+        }
+        require_outputs_only(unsuited)
+        lines = gather(given, file)
+        _check_outs(out or [], quiet and not as_json)
+        report = Report(out or [], bool(given) and len(lines) == 1, as_json, quiet)
+        with Progress(wanted=not quiet) as progress:
+            return explain_outputs(
+                lines, model, generate, output, composite, report, progress, **care
+            )
     if wants_images(given, model, trust_remote_code):
         unsuited = {
             "file": file,
@@ -172,12 +216,7 @@ def explain(
                 chosen_view,
                 report,
                 progress,
-                batch_size=batch_size,
-                ledger=not no_ledger,
-                strict=not no_strict,
-                trust_remote_code=trust_remote_code,
-                verbose=verbose,
-                debug=debug,
+                **care,
             )
     if view is not None:
         raise InputError("--view: for images only, and this explains texts")
@@ -220,30 +259,29 @@ def _check_options(
     outs: Sequence[str], stride: int | None, window: int | None, silent: bool
 ) -> None:
     """What can be refused before any work is."""
-    from ..render.files import require_writable, suffix_of
-    from ..render.save import SUFFIXES
-
     if stride is not None and window is None:
         raise InputError("--stride says what windows share: it needs --window")
-    if silent and not outs:
-        raise InputError("--quiet prints nothing: add --out FILE or --json")
-    for path in outs:
-        suffix_of(path, SUFFIXES)
-        require_writable(path)
+    _check_outs(outs, silent, texts=True)
 
 
 def _check_images(outs: Sequence[str], view: str, foil: str | None, silent: bool) -> None:
-    from ..render.files import require_writable, suffix_of
-    from ..render.save import IMAGE_SUFFIXES
     from ..render.views import require_view
 
     require_view(view)
     if view == "pair" and foil is None:
         raise InputError("--view pair shows a contrast: name the other class with --foil")
+    _check_outs(outs, silent)
+
+
+def _check_outs(outs: Sequence[str], silent: bool, texts: bool = False) -> None:
+    """Files that cannot be written, and nothing to write or print at all."""
+    from ..render.files import require_writable, suffix_of
+    from ..render.save import PICTURE_SUFFIXES, SUFFIXES
+
     if silent and not outs:
         raise InputError("--quiet prints nothing: add --out FILE or --json")
     for path in outs:
-        suffix_of(path, IMAGE_SUFFIXES)
+        suffix_of(path, SUFFIXES if texts else PICTURE_SUFFIXES)
         require_writable(path)
 
 

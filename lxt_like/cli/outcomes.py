@@ -20,10 +20,10 @@ from .streams import NoReaderError, emit, emit_json, error_line, say
 from .texts import Line
 
 if TYPE_CHECKING:
-    from ..explain import ImageExplanation, TextExplanation
+    from ..explain import GenerationExplanation, ImageExplanation, TextExplanation
     from ..explanation import Explained
 
-    Made = TextExplanation | ImageExplanation
+    Made = TextExplanation | GenerationExplanation | ImageExplanation
 
 Explain = Callable[[list[str]], "Sequence[Made]"]
 Outcome = tuple[Line, "Made | Exception"]

@@ -8,7 +8,7 @@ from math import fsum
 
 import torch
 
-from ..explanation import Account, TargetInfo, Token
+from ..explanation import TargetInfo, Token, total_account
 from .encode import Encoding
 from .heads import is_unnamed
 from .result import TextExplanation
@@ -50,25 +50,10 @@ def assemble(reading: Reading, task: Task, composite: str) -> TextExplanation:
         target,
         words,
         tokens,
-        mean_account(accounts) if accounts else None,
+        total_account(accounts, by=len(accounts)) if accounts else None,
         task.loaded.name,
         composite,
         (*found.notes, *_notes(reading, taken, tokens, target, task)),
-    )
-
-
-def mean_account(accounts: Sequence[Account]) -> Account:
-    """The account of the mean of several scores: the mean of every number in it."""
-    if len(accounts) == 1:
-        return accounts[0]
-    n = len(accounts)
-    causes = dict.fromkeys(cause for account in accounts for cause in account.entries)
-    return Account(
-        fsum(a.score for a in accounts) / n,
-        fsum(a.inputs for a in accounts) / n,
-        {cause: fsum(a.entries.get(cause, 0.0) for a in accounts) / n for cause in causes},
-        fsum(a.unruled for a in accounts) / n,
-        fsum(a.gap for a in accounts) / n,
     )
 
 

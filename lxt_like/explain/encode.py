@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +75,7 @@ def encode(tokenizer: Any, text: str, pair: str | None = None, *, special: bool 
         for name, values in encoded.items()
         if name not in ("input_ids", "attention_mask") and _runs_along(values, len(ids))
     }
-    return Encoding(texts, ids, _pieces(tokenizer, ids), segments, spans, extras)
+    return Encoding(texts, ids, pieces_of(tokenizer, ids), segments, spans, extras)
 
 
 def encode_target(tokenizer: Any, source: Encoding, prefix: str, start: list[int]) -> Encoding:
@@ -85,25 +87,53 @@ def encode_target(tokenizer: Any, source: Encoding, prefix: str, start: list[int
         prefix: what the decoder has written; may be empty.
         start: ids of the special tokens that every output begins with.
     """
-    made = Encoding((), [], [], [], [])
-    if prefix:
-        switch = getattr(tokenizer, "_switch_to_target_mode", None)
-        back = getattr(tokenizer, "_switch_to_input_mode", None)
-        if callable(switch) and callable(back):
-            switch()  # as the tokenizer itself does for text_target=
-        try:
-            made = encode(tokenizer, prefix, special=False)
-        finally:
-            if callable(switch) and callable(back):
-                back()
-    return Encoding(
-        source.texts + made.texts,
-        source.ids + start + made.ids,
-        source.pieces + _pieces(tokenizer, start) + made.pieces,
-        [*source.segments, *(None for _ in start), *(1 for _ in made.ids)],
-        [*source.spans, *(None for _ in start), *made.spans],
+    begun = Encoding(
+        source.texts,
+        source.ids + start,
+        source.pieces + pieces_of(tokenizer, start),
+        [*source.segments, *(None for _ in start)],
+        [*source.spans, *(None for _ in start)],
         source.extras,
         len(source),
+    )
+    return followed(begun, encode_output(tokenizer, prefix)) if prefix else begun
+
+
+def encode_output(tokenizer: Any, text: str) -> Encoding:
+    """What a decoder has written: no special tokens, in the vocabulary for outputs."""
+    with writing(tokenizer):
+        return encode(tokenizer, text, special=False)
+
+
+@contextmanager
+def writing(tokenizer: Any) -> Iterator[None]:
+    """A tokenizer with a vocabulary for outputs is told so, as it itself does for text_target=."""
+    switch = getattr(tokenizer, "_switch_to_target_mode", None)
+    back = getattr(tokenizer, "_switch_to_input_mode", None)
+    if not callable(switch) or not callable(back):
+        yield
+        return
+    switch()
+    try:
+        yield
+    finally:
+        back()
+
+
+def followed(read: Encoding, written: Encoding) -> Encoding:
+    """The same with what was written behind it: its second text."""
+    extras = read.extras
+    if read.decoder is None:
+        # as when a model generates: what runs along goes on as it ends
+        extras = {name: values + values[-1:] * len(written) for name, values in extras.items()}
+    return Encoding(
+        read.texts + written.texts,
+        read.ids + written.ids,
+        read.pieces + written.pieces,
+        [*read.segments, *(1 for _ in written.ids)],
+        read.spans + written.spans,
+        extras,
+        read.decoder,
     )
 
 
@@ -115,7 +145,8 @@ def _runs_along(values: object, length: int) -> bool:
     )
 
 
-def _pieces(tokenizer: Any, ids: list[int]) -> list[str]:
+def pieces_of(tokenizer: Any, ids: list[int]) -> list[str]:
+    """The tokens of the vocabulary with these ids; the id itself where there is none."""
     pieces = tokenizer.convert_ids_to_tokens(ids)
     return [str(i) if piece is None else str(piece) for i, piece in zip(ids, pieces, strict=True)]
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..explanation import Explained, ImageData, TextData, Word
+from ..explanation import Explained, GenerationData, ImageData, TextData, Word
 from .image.result import ImageExplanation
+
+if TYPE_CHECKING:
+    from .generation.result import GenerationExplanation
 
 
 class TextExplanation(TextData):
@@ -87,7 +90,7 @@ def save(
     """Write one explanation, or a list of them, to one file.
 
     Args:
-        explanations: of texts or images.
+        explanations: of texts, generated texts or images.
         path: its suffix names the format.
         view: of images: "side" (as None), "overlay", "patches", "pair" or "trace".
 
@@ -97,7 +100,7 @@ def save(
     """
     from ..render import save as write
 
-    single = isinstance(explanations, TextData | ImageData)
+    single = isinstance(explanations, TextData | GenerationData | ImageData)
     write(explanations if single else list(explanations), path, view)  # type: ignore[arg-type]
 
 
@@ -105,7 +108,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Read back what was saved as ``.json``: equal to what was saved.
 
     Returns:
-        A :class:`TextExplanation` or :class:`.ImageExplanation`, or a list if one was saved.
+        A :class:`TextExplanation`, :class:`.GenerationExplanation` or :class:`.ImageExplanation`,
+        or a list if one was saved.
 
     Raises:
         InputError: there is no such file, or it holds no explanation of a version we know.
@@ -116,5 +120,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     return [_shown(one) for one in data] if isinstance(data, list) else _shown(data)
 
 
-def _shown(data: Explained) -> TextExplanation | ImageExplanation:
-    return TextExplanation.of(data) if isinstance(data, TextData) else ImageExplanation.of(data)
+def _shown(data: Explained) -> TextExplanation | GenerationExplanation | ImageExplanation:
+    if isinstance(data, TextData):
+        return TextExplanation.of(data)
+    if isinstance(data, ImageData):
+        return ImageExplanation.of(data)
+    from .generation.result import GenerationExplanation
+
+    return GenerationExplanation.of(data)

@@ -146,6 +146,11 @@ def is_han(char: str) -> bool:
     return unicodedata.category(char) == "Lo" and any(a <= ord(char) <= b for a, b in _HAN)
 
 
+def is_letter(char: str) -> bool:
+    """Whether ``char`` makes a word together with its neighbours: a letter or digit."""
+    return _kind(char) == "letter"
+
+
 def _kind(char: str) -> Kind:
     """What a base character is for the rule: ``single`` makes a word of its own.
 

@@ -104,7 +104,7 @@ class Vocabulary(Mapping[int, str]):
             raise TargetError(
                 f"expected a target of one token, got {given!r}, which is {len(ids)} tokens "
                 f"({', '.join(pieces[:6])}{', ...' if len(pieces) > 6 else ''}): a model predicts "
-                "one at a time, so explain the first, then add it to the text and go on"
+                "one at a time, so explain the first, or all of them with lxt.explain_generation"
             )
         raise TargetError(
             f"expected a target that is a token of the model, got {given!r}, which is not in its "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NumericalError
-from ..explanation import Explained, TextData
+from ..explanation import Explained, GenerationData, TextData
 from .colors import largest
 from .layout import total
 from .numbers import close_sum, decimals_for, signed
@@ -131,6 +131,8 @@ class _Inputs:
 
 
 def _inputs(data: Explained) -> _Inputs:
+    if isinstance(data, GenerationData):
+        return _inputs(data.total)
     if not isinstance(data, TextData):
         values = data.channels.astype(np.float64)
         part = ("pixels", float(values.sum()), "the relevance of all pixels")

@@ -20,7 +20,10 @@ MARGIN = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text on one line; (x, y) is the start of its baseline, or its end if ``right``."""
+    """A text on one line; (x, y) is the start of its baseline, or its end if ``right``.
+
+    ``upwards``: turned, so that it reads from bottom to top.
+    """
 
     x: float
     y: float
@@ -29,11 +32,15 @@ class Label:
     color: str = INK
     bold: bool = False
     right: bool = False
+    upwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A filled rectangle from its top left corner; ``radius`` rounds it, ``edge`` outlines it."""
+    """A filled rectangle from its top left corner; ``radius`` rounds it, ``edge`` outlines it.
+
+    ``above``: over the rasters, not behind them.
+    """
 
     x: float
     y: float
@@ -42,6 +49,7 @@ class Box:
     color: str
     radius: float = 0.0
     edge: str = ""
+    above: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ def _patch(box: Box, top: float, points: Any) -> Any:
         "facecolor": box.color or "none",
         "edgecolor": box.edge or "none",
         "linewidth": 0.6 if box.edge else 0.0,
+        "zorder": 5 if box.above else 1,
         "transform": points,
     }
     radius = min(box.radius, box.width / 2, box.height / 2)
@@ -153,6 +162,8 @@ def _write(figure: Any, label: Label, top: float, points: Any) -> None:
         color=label.color,
         horizontalalignment="left",
         verticalalignment="baseline",
+        rotation=90 if label.upwards else 0,
+        rotation_mode="anchor",
         transform=points,
         parse_math=False,
     )

@@ -9,13 +9,14 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from ..errors import InputError, RenderError
-from ..explanation import Explained, TextData
+from ..explanation import Explained, GenerationData, TextData
 from . import account
 from .colors import LIGHT, ink, largest, normalise, to_hex
 from .drawing import INK, LINE, MARGIN, SOFT, Box, Label, Strip, height, paint, stack
 from .escape import one_line
 from .files import suffix_of, write
 from .fonts import MISSING, has_missing, measure
+from .generation_figure import inches, matrix_strips
 from .image_figure import image_strips
 from .layout import as_list, chips, spans
 from .numbers import decimals_for, signed
@@ -39,12 +40,13 @@ def save_figure(
     data: Explained | Sequence[Explained],
     path: str | os.PathLike[str],
     dpi: float | None = None,
-    width: float = DEFAULT_WIDTH,
+    width: float | None = None,
     view: str | None = None,
 ) -> None:
     """Write one explanation or several, one below the other, as ``.png``, ``.pdf`` or ``.svg``.
 
-    ``width`` is in inches, at least 2.5; the height follows from the text.  A long text becomes
+    ``width`` is in inches, at least 2.5; None: 7, or as many as the matrix of a generated text
+    needs.  The height follows from the text.  A long text becomes
     several pages in a PDF.  ``dpi`` is for PNG: None means 200, or fewer where the picture
     would be too large; RenderError if it is too large even so, or at the dpi asked for.
     ``view``: which picture of an image, see :mod:`.views`.
@@ -57,13 +59,16 @@ def figure_bytes(
     data: Explained | Sequence[Explained],
     suffix: str,
     dpi: float | None = None,
-    width: float = DEFAULT_WIDTH,
+    width: float | None = None,
     view: str | None = None,
 ) -> bytes:
     """The file that :func:`save_figure` writes; the same input gives the same bytes."""
     items = as_list(data)
     if suffix not in FORMATS:
         raise InputError(f"a figure is one of {', '.join(FORMATS)}, got {suffix!r}")
+    if width is None:
+        matrices = [inches(item) for item in items if isinstance(item, GenerationData)]
+        width = max(DEFAULT_WIDTH, *matrices, DEFAULT_WIDTH)
     if not math.isfinite(width) or not MIN_WIDTH <= width <= 100.0:
         raise InputError(f"width must be {MIN_WIDTH} to 100 inches, got {width}")
     if dpi is not None and not (math.isfinite(dpi) and 10 <= dpi <= 2400):
@@ -123,10 +128,13 @@ def _dpi(width: float, page: float, asked: float | None) -> float:
 def _strips_of(data: Explained, width: float, view: str | None) -> Iterator[Strip]:
     if isinstance(data, TextData):
         return _strips(data, width)
+    if isinstance(data, GenerationData):
+        return _strips(data.total, width, [*matrix_strips(data, width), Strip(8)])
     return image_strips(data, width, view)
 
 
-def _strips(data: TextData, width: float) -> Iterator[Strip]:
+def _strips(data: TextData, width: float, between: Sequence[Strip] = ()) -> Iterator[Strip]:
+    """An explained text; ``between``: what stands before its account."""
     table = account.table(data)  # first: it refuses what cannot be shown
     yield from header(data, width)
     yield Strip(8)
@@ -143,6 +151,7 @@ def _strips(data: TextData, width: float) -> Iterator[Strip]:
     yield from _chips(data, width, peak)
     yield legend(peak, width)
     yield Strip(8)
+    yield from between
     yield account_of(table, width)
     yield Strip(2)
     for check in table.checks:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from ..errors import InputError
-from ..explanation import Explained, ImageData, TextData, Token, Word
+from ..explanation import Explained, GenerationData, ImageData, TextData, Token, Word
 from .escape import visible
 
 _CODE = "lxt.Composite("
+_KINDS = (TextData, GenerationData, ImageData)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,13 @@ class Chip:
 
 def as_list(data: Explained | Sequence[Explained]) -> list[Explained]:
     """One explanation or several as a list; InputError for anything else or for none."""
-    items = [data] if isinstance(data, TextData | ImageData) else data
+    items = [data] if isinstance(data, _KINDS) else data
     if isinstance(items, str) or not isinstance(items, Sequence):
         raise InputError(f"expected a TextData or a list of them, got {type(data).__name__}")
     if not items:
         raise InputError("expected at least one explanation to render, got an empty list")
     for index, item in enumerate(items):
-        if not isinstance(item, TextData | ImageData):
+        if not isinstance(item, _KINDS):
             raise InputError(f"item {index}: expected a TextData, got {type(item).__name__}")
     return list(items)
 
@@ -55,7 +56,7 @@ def texts_only(data: Explained | Sequence[Explained], what: str) -> list[TextDat
     items = as_list(data)
     texts = [item for item in items if isinstance(item, TextData)]
     if len(texts) < len(items):
-        raise InputError(f"{what} shows explanations of texts only, got one of an image")
+        raise InputError(f"{what} shows explanations of texts only, got another")
     return texts
 
 

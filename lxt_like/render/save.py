@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..explanation import Explained, ImageData
+from ..explanation import Explained, TextData
 from .figure import FORMATS, figure_bytes
 from .files import suffix_of, write
 from .html import to_html
@@ -16,9 +16,10 @@ from .latex import to_latex
 from .layout import as_list
 
 SUFFIXES = (".html", *FORMATS, ".tex", ".json")
+"""Of explained texts."""
 
-
-IMAGE_SUFFIXES = (".html", *FORMATS, ".json")
+PICTURE_SUFFIXES = (".html", *FORMATS, ".json")
+"""Of explained images and generated texts."""
 
 
 def save(
@@ -29,11 +30,11 @@ def save(
     """Write one explanation or several in the format that the suffix of ``path`` names.
 
     ``.html`` ``.png`` ``.pdf`` ``.svg`` ``.tex`` ``.json``; any other is an InputError that lists
-    these.  Images cannot be ``.tex``; ``view`` is which picture of an image is shown.  The file is
-    written whole or not at all; its folder must exist (RenderError).
+    these.  Images and generated texts cannot be ``.tex``; ``view`` is which picture of an image is
+    shown.  The file is written whole or not at all; its folder must exist (RenderError).
     """
-    images = any(isinstance(item, ImageData) for item in as_list(data))
-    suffix = suffix_of(path, IMAGE_SUFFIXES if images else SUFFIXES)
+    texts = all(isinstance(item, TextData) for item in as_list(data))
+    suffix = suffix_of(path, SUFFIXES if texts else PICTURE_SUFFIXES)
     content: str | bytes
     if suffix == ".html":
         content = to_html(data, view=view)

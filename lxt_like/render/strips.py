@@ -106,10 +106,10 @@ def wrapped(text: str, width: float, size: float, color: str) -> Iterator[Strip]
         yield Strip(size * 1.45, labels=[Label(0, size * 1.05, shown, size, color)])
 
 
-def shortened(text: str, room: float) -> str:
+def shortened(text: str, room: float, size: float = FACTS, bold: bool = True) -> str:
     """A text cut to its room."""
-    if measure(text, FACTS, True) <= room:
+    if measure(text, size, bold) <= room:
         return text
-    while text and measure(text + "…", FACTS, True) > room:
+    while text and measure(text + "…", size, bold) > room:
         text = text[: len(text) * 9 // 10]
     return text + "…"

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..explanation import Explained, TextData
+from ..explanation import Explained, GenerationData, TextData
 from . import account
 from .colors import ANY, DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
 from .escape import one_line
 from .layout import Span, as_list, chips, origin, spans, strongest
 from .numbers import decimals_for, percent, signed
+from .terminal_generation import step_lines
 from .terminal_image import image_lines
 from .wrapping import wrap
 
@@ -152,18 +153,22 @@ class _Page:
             yield text
 
     def lines(self, data: Explained) -> Iterator[Text]:
-        """One explanation: header, text, special tokens, strongest words, account, notes."""
+        """One explanation: header, text or image, strongest words, steps, account, notes."""
         from rich.text import Text
 
         table = account.table(data)  # first: it refuses what cannot be shown
         yield from self.header(data)
         yield Text()
-        if isinstance(data, TextData):
-            yield from self.text(data)
+        if isinstance(data, TextData | GenerationData):
+            text = data if isinstance(data, TextData) else data.total
+            yield from self.text(text)
             yield Text()
-            yield from self.details(data)
+            yield from self.details(text)
         else:
             yield from image_lines(self, data)
+        if isinstance(data, GenerationData):
+            yield Text()
+            yield from step_lines(self, data)
         yield Text()
         yield from self.account(table)
         for note in data.notes:

@@ -92,9 +92,35 @@ def test_many_texts_and_a_file(run: Any, folders: dict[str, str], in_folder: Pat
     assert Path("why.html").exists()
 
 
+@pytest.mark.parametrize("name", ["writer", "translator"])
+def test_whole_outputs(run: Any, folders: dict[str, str], in_folder: Path, name: str) -> None:
+    files = ["why.html", "why.png", "why.json"]
+    outs = [part for file in files for part in ("--out", file)]
+    result = run("explain", "-m", folders[name], "--generate", 3, "A film", *outs)
+    assert result.exit_code == 0, result.stderr
+    ex = lxt.explain_generation(folders[name], "A film", max_new_tokens=3)
+    assert lxt.load("why.json") == ex
+    assert result.stdout == str(ex)
+    assert all(Path(file).stat().st_size > 1000 for file in files)
+
+    result = run("explain", "-m", folders[name], "--output", " a film", "A film", "I", "--json")
+    assert result.exit_code == 0, result.stderr
+    Path("why.json").write_text(result.stdout)
+    wanted = [lxt.explain_generation(folders[name], text, " a film") for text in ("A film", "I")]
+    assert lxt.load("why.json") == wanted
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
+        ("writer", ["a", "--generate", 3, "--output", "x"], "leave one out"),
+        ("writer", ["a", "--generate", 3, "-t", "x", "--window", 4], "--target, --window: not for"),
+        ("writer", ["a", "--generate", 0], "greater than or equal to 1"),
+        ("writer", ["a", "--generate", 99], "expected max_new_tokens of at most 64"),
+        ("writer", ["a", "--output", ""], "an output of at least one token"),
+        ("writer", ["a", "--output", "x", "-o", "why.tex"], ".html, .png, .pdf, .svg, .json"),
+        ("writer", ["a", "--output", "x", "--quiet"], "--quiet prints nothing"),
+        ("tagger", ["a", "--generate", 3], "expected a model that writes text"),
         ("filler", ["A film"], "a text with [MASK]"),
         ("filler", ["A [MASK]", "-t", "a film"], "a target of one token"),
         ("tagger", ["a film", "-t", "ORG"], "the model's classes are 'O', 'PER', 'LOC'"),
@@ -107,7 +133,7 @@ def test_many_texts_and_a_file(run: Any, folders: dict[str, str], in_folder: Pat
     ],
 )
 def test_mistakes(
-    refused: Any, folders: dict[str, str], name: str, arguments: list[str], said: str
+    refused: Any, folders: dict[str, str], name: str, arguments: list[Any], said: str
 ) -> None:
     assert said in refused("explain", "-m", folders[name], *arguments)
 

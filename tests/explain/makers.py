@@ -94,6 +94,7 @@ def unigram() -> Any:
     backend = Tokenizer(models.Unigram())
     backend.normalizer = normalizers.NFKC()
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
         vocab_size=90,
         special_tokens=["<pad>", "<unk>", "<s>", "</s>"],

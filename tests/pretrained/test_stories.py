@@ -52,6 +52,28 @@ def test_a_story_token_by_token() -> None:
     assert text.startswith(f"{BEGINNING} Lily. She")
 
 
+def test_a_whole_story() -> None:
+    model, tokenizer = stories()
+    ex = lxt.explain_generation(model, BEGINNING, tokenizer=tokenizer, max_new_tokens=TOKENS)
+    assert f"{BEGINNING} Lily. She loved to play outside".startswith(ex.prompt + ex.output)
+    prompt = tokenizer(BEGINNING)["input_ids"]
+    for t, token in enumerate(ex.written):
+        ids = torch.tensor([[*prompt, *(before.id for before in ex.written[:t])]])
+        wanted = llama(model, {"input_ids": ids}, token.id)["embeddings"][0].sum(-1)
+        found = [token.relevance for token in ex.steps[t].tokens]
+        assert found == pytest.approx(wanted.tolist(), abs=1e-4)
+        alone = lxt.explain(model, ex.prompt + ex.output[: token.start], tokenizer=tokenizer)
+        assert alone.target.index == token.id
+        assert [t.relevance for t in alone.tokens] == pytest.approx(found, abs=1e-5)
+    account = ex.account
+    assert account is not None
+    rest = ex.scores.sum() - ex.relevance.sum() - ex.special.sum() - fsum(account.entries.values())
+    assert abs(rest) < 1e-4 * account.score
+    assert abs(account.gap) + account.unruled < 1e-4 * account.score
+    forced = lxt.explain_generation(model, BEGINNING, ex.output, tokenizer=tokenizer)
+    assert forced == ex
+
+
 def test_why_this_token_rather_than_that() -> None:
     model, tokenizer = stories()
     text = "Lily was sad because she lost her"

@@ -70,7 +70,7 @@ def test_a_document_that_was_tampered_with(change: Any, message: str) -> None:
 
 
 def test_texts_and_images_do_not_mix_in_json() -> None:
-    with pytest.raises(InputError, match="of texts or of images, not of both"):
+    with pytest.raises(InputError, match="explanations of one kind"):
         to_json([review(), chequered()])
     assert to_html([review(), chequered()]).count("<article") == 2
 
