@@ -43,21 +43,9 @@ def explain(
     ] = None,
     model: options.Model = None,
     target: options.Target = None,
-    foil: Annotated[
-        str | None,
-        typer.Option(metavar="CLASS", help="Explain why the target rather than this class."),
-    ] = None,
-    pair: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="The second text (a context, another sentence), for models that read two.",
-        ),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="What an encoder-decoder has written so far."),
-    ] = None,
+    foil: options.Foil = None,
+    pair: options.Pair = None,
+    prefix: options.Prefix = None,
     generate: Annotated[
         int | None,
         typer.Option(
