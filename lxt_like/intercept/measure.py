@@ -139,7 +139,8 @@ class Measure:
         if causes.overwrites(func, kwargs):
             return self._overwrite(session, func, args, kwargs)
         if kind == "move":
-            return self.seen(dispatch(session, func, args, kwargs), args)
+            self.seen((), args)  # before: a move in place leaves them on another node
+            return self.seen(dispatch(session, func, args, kwargs))
         run = partial(dispatch, session, func)
         return self.measured(session, func, run, args, kwargs, kind)
 
