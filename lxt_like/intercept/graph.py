@@ -119,6 +119,10 @@ def _place(seen: tuple[Func | None, str]) -> str:
     return where if func is None else f"{name_of(func)} {where}"
 
 
+_MEANS = {"torch::autograd::Error": "the derivative of an operation under a rule"}
+"""What autograd calls by names that say nothing."""
+
+
 class Unruled:
     """An operation without a rule: the node, and where it is."""
 
@@ -130,7 +134,7 @@ class Unruled:
     @property
     def name(self) -> str:
         """The name of autograd's node."""
-        return str(self.node.name())
+        return _MEANS.get(self.node.name(), str(self.node.name()))
 
     def __str__(self) -> str:
         return f"{self.name} ({self.where})" if self.where else self.name

@@ -15,11 +15,14 @@ from torch.overrides import TorchFunctionMode
 from ..rules.rows import linear_by_rows
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
+from .derivative import DERIVATIVES, differentiate
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
 
+transformed = torch._C._are_functorch_transforms_active
+"""Whether torch.func or vmap runs: of tensors that it wraps, only the walk sees what becomes."""
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
 FACTS = frozenset(
@@ -50,7 +53,7 @@ class Interceptor(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         session = self.session
-        if session is None or func in FACTS:
+        if session is None or func in FACTS or transformed():
             return func(*args, **kwargs) if kwargs else func(*args)
         if func is dropout and kwargs and kwargs.get("training") is False:
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
@@ -62,6 +65,8 @@ class Interceptor(TorchFunctionMode):
         if entry is not None and entry.kind == "move" and args and session.moves_freely(args[0]):
             return func(*args, **kwargs) if kwargs else func(*args)
         if kwargs:
+            if func in DERIVATIVES:  # called with all their options
+                return differentiate(session, func, args, kwargs)
             args, kwargs = positional(func, args, kwargs)
         else:
             kwargs = {}
