@@ -78,11 +78,13 @@ class Assign:
         if isinstance(self.where, range) and self.where.step != 1:
             raise CompositeError(f"Assign: a range must have step 1, got {self.where!r}")
 
+    def may_fit(self, kind: str) -> bool:
+        """Whether an operation of ``kind`` can be meant, wherever it is."""
+        return _among(kind, self.rule.kinds) and (self.kind is None or _among(kind, (self.kind,)))
+
     def fits(self, site: Site) -> bool:
         """Whether ``site`` meets every condition but the position in execution order."""
-        if not _among(site.kind, self.rule.kinds):
-            return False
-        if self.kind is not None and not _among(site.kind, (self.kind,)):
+        if not self.may_fit(site.kind):
             return False
         if self.module is not None and self.module not in site.types:
             return False

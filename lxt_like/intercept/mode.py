@@ -20,9 +20,8 @@ from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
+from .transform import run_transformed, transformed
 
-transformed = torch._C._are_functorch_transforms_active
-"""Whether torch.func or vmap runs: of tensors that it wraps, only the walk sees what becomes."""
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
 FACTS = frozenset(
@@ -53,8 +52,10 @@ class Interceptor(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         session = self.session
-        if session is None or func in FACTS or transformed():
+        if session is None or func in FACTS:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if transformed():
+            return run_transformed(session, func, args, kwargs or {})
         if func is dropout and kwargs and kwargs.get("training") is False:
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:

@@ -145,6 +145,8 @@ def times_constant(
             out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
         session.claim(out, func, args)
+    else:
+        session.claim_linear("linear", out, func, (x,))
     mix(x, out, _axis_after(func, args, at))
     return out
 

@@ -23,6 +23,13 @@ _CONV = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 _ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _ARGUMENTS_TRANSPOSED = (*_ARGUMENTS[:5], "output_padding", "groups", "dilation")
+_ARGUMENTS_ANY = (*_ARGUMENTS[:6], "transposed", "output_padding", "groups")
+
+
+def _names(name: str) -> tuple[str, ...]:
+    if name == "convolution":
+        return _ARGUMENTS_ANY
+    return _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
 
 
 def _call(
@@ -62,14 +69,13 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         out = func(*args, **kwargs)
     else:
         name = ENTRIES[asked].name
-        names = _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        given = {**dict(zip(_names(name), args, strict=False)), **kwargs}
         bias = given.pop("bias", None)
         del given["input"], given["weight"]
         made: LinearMap = Dense()
         if kind == "conv":
-            batched = x.dim() == weight.dim()
-            made = Convolution(weight, **given, transposed=name in _TRANSPOSED, batched=batched)
+            given.setdefault("transposed", name in _TRANSPOSED)
+            made = Convolution(weight, **given, batched=x.dim() == weight.dim())
         call = partial(_call, func, args, kwargs, not args)
         out = ruled(session, rule, asked, call, made, x, weight, bias)
         if not out.requires_grad:
@@ -77,6 +83,8 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             return out
     if is_active(weight) or isinstance(rule, Gradient):
         session.claim(out, asked, args)
+    else:
+        session.claim_linear(kind, out, asked, (x,))
     mix(x, out, _axis_after(kind, x, weight))
     return out
 
@@ -91,4 +99,4 @@ def _axis_after(kind: str, x: Tensor, weight: Tensor) -> int | None:
 
 
 handles("linear", "linear")(_linear)
-handles("conv", *_CONV, *_TRANSPOSED)(_linear)
+handles("conv", *_CONV, *_TRANSPOSED, "convolution")(_linear)
