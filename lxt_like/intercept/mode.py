@@ -129,10 +129,10 @@ def _hidden(
 
 
 def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
-    """An in-place product of two active tensors, or function (or mixture) of one."""
+    """An in-place product of two active tensors, or a function, map or mixture of one."""
     active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
     entry = ENTRIES[plain]
-    alone = entry.kind in ("activation", "power") or entry.name == "lerp"
+    alone = entry.kind in ("activation", "power", "matmul") or entry.name == "lerp"
     return active > 1 or (active == 1 and alone)
 
 

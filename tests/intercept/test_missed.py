@@ -137,7 +137,7 @@ def test_where_its_rule_is_the_plain_gradient_it_is_right(name: str) -> None:
 @pytest.mark.parametrize("name", MISSED)
 def test_a_ledger_does_not_lose_a_bias_that_nobody_saw(name: str) -> None:
     missed, _ = (Bare(f) for f in MISSED[name])
-    with pytest.raises(UnruledError, match="account|no rule"):
+    with pytest.raises(UnruledError, match=r"account|no rule"):
         lxt.attribute(missed, FEATURES, 0, ledger=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnruledWarning)
