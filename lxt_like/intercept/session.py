@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class Session:
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
+    ``others``: path -> the other paths of a module that has several.
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
@@ -67,6 +68,7 @@ class Session:
     tail: frozenset[int] = frozenset()
     noting: bool = True
     totals: tuple[int, ...] | None = None
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measure: Measure | None = None
     steps: list[Step] | None = None
     on_heads: Callable[[str, Tensor], None] | None = None
@@ -89,7 +91,7 @@ class Session:
 
     def restart(self) -> None:
         """Begin a new forward: execution order counts from its start."""
-        self.resolver = Resolver(self.composite, self.totals)
+        self.resolver = Resolver(self.composite, self.totals, self.others)
         simple = self.resolver.by_kind and not self.counting
         self._linear = simple and self._is_plain_everywhere("linear")
         self.wanted = Wanted(
@@ -138,7 +140,7 @@ class Session:
         """Count execution order on from ``counts`` (None: from here), then as before."""
         before = self.resolver
         if counts is not None:
-            self.resolver = Resolver(self.composite, self.totals)
+            self.resolver = Resolver(self.composite, self.totals, self.others)
             self.resolver.counts = list(counts)
         try:
             yield

@@ -27,6 +27,7 @@ from .install import (
     refuse_unpatchable,
     uninstall,
 )
+from .paths import other_paths
 from .tail import tail
 
 
@@ -104,6 +105,8 @@ class Patch:
             self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
             install(modules, self, freeze)
             self.active = True
+        if self.composite.named:
+            self.session.others = other_paths(self.model)
         if self.session.fuse:
             self.session.tail = tail(modules)
         return self
@@ -239,7 +242,7 @@ class Patch:
                 "would write into past_key_values; run without a cache"
             )
         session, observer = self.session, self._observer
-        self.session = Session(session.composite, counting=True)
+        self.session = Session(session.composite, counting=True, others=session.others)
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
