@@ -22,6 +22,7 @@ from .numerics import is_finite
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
+from .patch.paths import other_paths
 from .rules.base import last_backward
 from .targets import Resolved, Target, as_target, class_names
 
@@ -126,7 +127,8 @@ def plan(model: Any, composite: str | Composite = "attnlrp", inputs: Any = None)
     module = module_of(model)
     made = resolve_composite(composite)
     if inputs is None:
-        return static_plan(((name, types_of(m)) for name, m in module.named_modules()), made)
+        modules = ((name, types_of(m)) for name, m in module.named_modules())
+        return static_plan(modules, made, other_paths(module))
     run = _Run(model, inputs, made, False, None, None, None)
     steps: list[Step] = []
     run.forward(steps)

@@ -66,8 +66,9 @@ residual sums; elsewhere they follow `attnlrp`:
 
 BETWEEN = """
 A composite of your own assigns rules by kind, by the module an operation runs in, by a pattern over
-module names, or by execution order; the last assignment that fits wins. It prints as the code that
-makes it:
+module names, or by execution order; the last assignment that fits wins. A module that a model has
+at several places is meant by any of its names, whenever it runs. A composite prints as the code
+that makes it:
 
 ```python
 import lxt_like as lxt

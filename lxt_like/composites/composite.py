@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal
@@ -19,12 +19,14 @@ Where = Literal["first", "last"] | range | None
 class Site:
     """Where an operation happens: its kind, the module it runs in, that module's type and path.
 
-    ``types`` are the names of the module's class and its bases.
+    ``types`` are the names of the module's class and its bases; ``others`` its other paths, where
+    the model has it at several places.
     """
 
     kind: str
     path: str
     types: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def _among(kind: str, kinds: Iterable[str]) -> bool:
@@ -40,7 +42,8 @@ class Assign:
         kind: the kind of operation; None: every kind the rule can be assigned to.
         module: the class name of the module the operation runs in (``"LlamaAttention"``), or
             the class itself; bases count.
-        name: glob over the module's path (``"encoder.layer.*.attention*"``).
+        name: glob over the module's path (``"encoder.layer.*.attention*"``).  A module that the
+            model has at several places is meant by any of its paths, whenever it runs.
         where: "first", "last" or a ``range`` in execution order, among the operations that fit
             the other conditions; negative ends count from the last.
     """
@@ -78,15 +81,20 @@ class Assign:
         if isinstance(self.where, range) and self.where.step != 1:
             raise CompositeError(f"Assign: a range must have step 1, got {self.where!r}")
 
+    def may_fit(self, kind: str) -> bool:
+        """Whether an operation of ``kind`` can be meant, wherever it is."""
+        return _among(kind, self.rule.kinds) and (self.kind is None or _among(kind, (self.kind,)))
+
     def fits(self, site: Site) -> bool:
         """Whether ``site`` meets every condition but the position in execution order."""
-        if not _among(site.kind, self.rule.kinds):
-            return False
-        if self.kind is not None and not _among(site.kind, (self.kind,)):
+        if not self.may_fit(site.kind):
             return False
         if self.module is not None and self.module not in site.types:
             return False
-        return self.name is None or fnmatch.fnmatchcase(site.path, self.name)
+        name = self.name
+        return name is None or any(
+            fnmatch.fnmatchcase(path, name) for path in (site.path, *site.others)
+        )
 
     def holds(self, index: int, total: int | None) -> bool:
         """Whether the ``index``-th of ``total`` fitting operations is meant."""
@@ -172,6 +180,11 @@ class Composite:
         return any(a.where is not None for a in self.assignments)
 
     @cached_property
+    def named(self) -> bool:
+        """Whether an assignment goes by module names."""
+        return any(a.name is not None for a in self.assignments)
+
+    @cached_property
     def by_kind(self) -> bool:
         """Whether the kind of an operation alone decides its rule."""
         return all(
@@ -198,12 +211,18 @@ class Resolver:
     """Finds the rule of each operation as it is met, counting for positional assignments.
 
     ``totals``: how many operations fit each assignment in a whole forward; needed where
-    assignments count from the last.
+    assignments count from the last.  ``others``: path -> the module's other paths.
     """
 
-    def __init__(self, composite: Composite, totals: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        composite: Composite,
+        totals: tuple[int, ...] | None = None,
+        others: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.composite = composite
         self.totals = totals
+        self.others = others or {}
         self.counts = [0] * len(composite.assignments)
         self._positional = composite.positional
         self.by_kind = composite.by_kind
@@ -212,13 +231,16 @@ class Resolver:
     def rule(self, kind: str, path: str, types: tuple[str, ...] = ()) -> Rule | None:
         """The rule for an operation at this :class:`Site`; None if no assignment fits."""
         if self._positional:
-            return self._last_match(Site(kind, path, types))
+            return self._last_match(self._site(kind, path, types))
         key = kind if self.by_kind else (kind, path)
         try:
             return self._cache[key]
         except KeyError:
-            found = self._cache[key] = self._last_match(Site(kind, path, types))
+            found = self._cache[key] = self._last_match(self._site(kind, path, types))
             return found
+
+    def _site(self, kind: str, path: str, types: tuple[str, ...]) -> Site:
+        return Site(kind, path, types, self.others.get(path, ()))
 
     def _last_match(self, site: Site) -> Rule | None:
         found: Rule | None = None

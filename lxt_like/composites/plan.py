@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from .composite import Composite, Resolver
@@ -86,13 +86,20 @@ class Plan:
         return "\n".join(lines)
 
 
-def static_plan(modules: Iterable[tuple[str, tuple[str, ...]]], composite: Composite) -> Plan:
-    """A plan from module paths and type names alone, in definition order."""
+def static_plan(
+    modules: Iterable[tuple[str, tuple[str, ...]]],
+    composite: Composite,
+    others: Mapping[str, tuple[str, ...]] | None = None,
+) -> Plan:
+    """A plan from module paths and type names alone, in definition order.
+
+    ``others``: the other paths of modules that have several.
+    """
     sites = [(path, types, kind) for path, types in modules if (kind := kind_of(types))]
-    counted = Resolver(composite)
+    counted = Resolver(composite, None, others)
     for path, types, kind in sites:
         counted.rule(kind, path, types)
-    resolver = Resolver(composite, tuple(counted.counts))
+    resolver = Resolver(composite, tuple(counted.counts), others)
     rows = []
     for path, types, kind in sites:
         rule = resolver.rule(kind, path, types)

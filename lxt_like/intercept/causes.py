@@ -89,7 +89,10 @@ def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, float]:
     return {"rounding": inner(out, g) - inner(x, g.to(x.dtype))}
 
 
-_NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_"})
+MOVED = "transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ rename_".split()
+"""What gives its first argument other axes; the values stay as and where they are."""
+
+_NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_", *MOVED})
 _DUNDER = {
     "__iadd__": "add",
     "__isub__": "sub",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -48,14 +49,15 @@ LINEAR = frozenset(
     """.split()
 )
 
+_CONV = "Convolution ConvolutionOverrideable MkldnnConvolution".split()
+_ADDED = "Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear".split()
+_MATRIX = "Mm Bmm Mv Dot Vdot GroupedMm Einsum Inner Bilinear Trilinear".split()
+
+KINDS = {**dict.fromkeys(_CONV, "conv"), **dict.fromkeys((*_ADDED, *_MATRIX), "linear")}
+"""The nodes of what linear rules are about, and the kind of operation that each is."""
+
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
-ONE_OPERAND = frozenset(
-    """
-    Mul Mm Bmm Mv Dot Vdot Addmm Addmv Baddbmm Addbmm Linear MkldnnLinear Convolution
-    ConvolutionOverrideable MkldnnConvolution GroupedMm Einsum Outer Kron Cross Inner
-    Bilinear Trilinear PreluKernel EmbeddingBag
-    """.split()
-)
+ONE_OPERAND = frozenset((*KINDS, *"Mul Outer Kron Cross PreluKernel EmbeddingBag".split()))
 _NUMERATOR = frozenset({"Div"})
 
 _SUFFIX = re.compile(r"Backward\w*$")
@@ -119,6 +121,26 @@ def _place(seen: tuple[Func | None, str]) -> str:
     return where if func is None else f"{name_of(func)} {where}"
 
 
+_MEANS = {"torch::autograd::Error": "the derivative of an operation under a rule"}
+"""What autograd calls by names that say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which linear operations need a rule of their own, so that a handler must have seen them.
+
+    ``kinds``: those that the composite gives another gradient than the plain one; ``biases``: a
+    ledger is kept, so that whatever adds a bias has to declare it.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    biases: bool = False
+
+    def asks(self, node: Node, name: str) -> bool:
+        """Whether this node, a product with a constant, is such an operation."""
+        return KINDS.get(name) in self.kinds or (self.biases and _adds(node, name))
+
+
 class Unruled:
     """An operation without a rule: the node, and where it is."""
 
@@ -130,7 +152,7 @@ class Unruled:
     @property
     def name(self) -> str:
         """The name of autograd's node."""
-        return str(self.node.name())
+        return _MEANS.get(self.node.name(), str(self.node.name()))
 
     def __str__(self) -> str:
         return f"{self.name} ({self.where})" if self.where else self.name
@@ -211,6 +233,7 @@ class _Verdict(Enum):
 
     RIGHT = "whatever its operands"
     ONE = "while at most one operand is live"
+    LINEAR = "so, too, unless the composite has another rule for its kind"
     OPEN = "to be looked at"
 
 
@@ -233,21 +256,34 @@ def _judged(node: Node) -> _Verdict:
     name = short_name(node)
     if name in LINEAR:
         return _Verdict.RIGHT
+    if name in KINDS:
+        return _Verdict.LINEAR
     return _Verdict.ONE if name in ONE_OPERAND else _Verdict.OPEN
 
 
-def _is_known(node: Node, live: list[bool]) -> bool:
+def _adds(node: Node, name: str) -> bool:
+    """Whether a linear operation has, or may have, a bias."""
+    sizes = getattr(node, "_saved_bias_sym_sizes_opt", ())
+    return name in _ADDED or any(sizes or ())
+
+
+def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
     """Whether the node has a rule, or needs none with these operands live."""
     name = "" if hasattr(node, "_forward_cls") else short_name(node)
-    if name in LINEAR or (name in ONE_OPERAND and sum(live) <= 1):
+    if name in LINEAR:
+        return True
+    if name in ONE_OPERAND and sum(live) <= 1 and not wanted.asks(node, name):
         return True
     if name in _NUMERATOR and not any(live[1:]):
         return True
     return _is_ruled(node) or _CLAIM in node.metadata
 
 
+_NOTHING = Wanted()
+
+
 def find_unruled(
-    outputs: Iterable[Tensor], given: Iterable[Node] = ()
+    outputs: Iterable[Tensor], given: Iterable[Node] = (), wanted: Wanted = _NOTHING
 ) -> tuple[list[Unruled], list[Node]]:
     """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
 
@@ -261,9 +297,10 @@ def find_unruled(
         if verdict is _Verdict.RIGHT:
             continue
         # most need no look at where their operands come from
-        if verdict is _Verdict.ONE and len(before) - before.count(None) <= 1:
+        free = verdict is _Verdict.ONE or (verdict is _Verdict.LINEAR and wanted == _NOTHING)
+        if free and len(before) - before.count(None) <= 1:
             continue
-        if not _is_known(node, [n is not None for n in before]):
+        if not _is_known(node, [n is not None for n in before], wanted):
             open_.append(node)
     if not open_:
         return [], []
@@ -275,7 +312,7 @@ def find_unruled(
             continue
         if is_checkpoint(node):
             checkpoints.append(node)
-        elif not _is_known(node, [n is not None and n in on_path for n in edges[node]]):
+        elif not _is_known(node, [n is not None and n in on_path for n in edges[node]], wanted):
             found.append(node)
     places = locate(outputs, set(found)) if found else {}
     return [Unruled(node, places.get(node, "")) for node in found], checkpoints

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,19 @@ class Measure:
         self.values.clear()
         self._by_storage.clear()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A backward that carries no relevance of an explained score: nothing of it is kept."""
+        nobody = -1
+        self.sample, sample = nobody, self.sample
+        try:
+            yield
+        finally:
+            self.sample = sample
+            for r in self.records:
+                for amounts in (r.arrived, r.passed, *r.declared.values()):
+                    amounts.pop(nobody, None)
+
     # -- what rules say ------------------------------------------------------------------------
 
     def declare(self, output: Tensor, declaration: Declaration) -> None:
@@ -139,7 +153,8 @@ class Measure:
         if causes.overwrites(func, kwargs):
             return self._overwrite(session, func, args, kwargs)
         if kind == "move":
-            return self.seen(dispatch(session, func, args, kwargs), args)
+            self.seen((), args)  # before: a move in place leaves them on another node
+            return self.seen(dispatch(session, func, args, kwargs))
         run = partial(dispatch, session, func)
         return self.measured(session, func, run, args, kwargs, kind)
 

@@ -15,10 +15,12 @@ from torch.overrides import TorchFunctionMode
 from ..rules.rows import linear_by_rows
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
+from .derivative import DERIVATIVES, differentiate
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
+from .transform import run_transformed, transformed
 
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
@@ -52,6 +54,8 @@ class Interceptor(TorchFunctionMode):
         session = self.session
         if session is None or func in FACTS:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if transformed():
+            return run_transformed(session, func, args, kwargs or {})
         if func is dropout and kwargs and kwargs.get("training") is False:
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
@@ -62,6 +66,8 @@ class Interceptor(TorchFunctionMode):
         if entry is not None and entry.kind == "move" and args and session.moves_freely(args[0]):
             return func(*args, **kwargs) if kwargs else func(*args)
         if kwargs:
+            if func in DERIVATIVES:  # called with all their options
+                return differentiate(session, func, args, kwargs)
             args, kwargs = positional(func, args, kwargs)
         else:
             kwargs = {}
@@ -123,10 +129,10 @@ def _hidden(
 
 
 def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
-    """An in-place product of two active tensors, or function (or mixture) of one."""
+    """An in-place product of two active tensors, or a function, map or mixture of one."""
     active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
     entry = ENTRIES[plain]
-    alone = entry.kind in ("activation", "power") or entry.name == "lerp"
+    alone = entry.kind in ("activation", "power", "matmul") or entry.name == "lerp"
     return active > 1 or (active == 1 and alone)
 
 

@@ -106,6 +106,9 @@ _PAIR = ("input", "other")
 _OPERANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("matmul", "mul", "multiply", "div", "divide", "true_divide"), _PAIR),
     **dict.fromkeys(("add", "sub", "subtract", "rsub", "inner", "maximum", "minimum"), _PAIR),
+    **dict.fromkeys(("linear", "convolution"), ("input", "weight", "bias")),
+    **{f"conv{n}d": ("input", "weight", "bias") for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": ("input", "weight", "bias") for n in (1, 2, 3)},
     **dict.fromkeys(("mm", "bmm"), ("input", "mat2")),
     **dict.fromkeys(("dot", "vdot"), ("input", "tensor", "other")),
     **dict.fromkeys(("pow", "float_power"), ("input", "exponent")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from ..rules.base import Gradient, Rule
 from ..rules.linear import LinearRule
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
-from .graph import Node, Unruled, claim, find_unruled, note
+from .graph import Node, Unruled, Wanted, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
 from .tags import tag
@@ -51,6 +51,7 @@ class Session:
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
+    ``others``: path -> the other paths of a module that has several.
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
@@ -67,6 +68,7 @@ class Session:
     tail: frozenset[int] = frozenset()
     noting: bool = True
     totals: tuple[int, ...] | None = None
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     measure: Measure | None = None
     steps: list[Step] | None = None
     on_heads: Callable[[str, Tensor], None] | None = None
@@ -89,24 +91,33 @@ class Session:
 
     def restart(self) -> None:
         """Begin a new forward: execution order counts from its start."""
-        self.resolver = Resolver(self.composite, self.totals)
-        self._linear = self._has_plain_linear()
+        self.resolver = Resolver(self.composite, self.totals, self.others)
+        simple = self.resolver.by_kind and not self.counting
+        self._linear = simple and self._is_plain_everywhere("linear")
+        self.wanted = Wanted(
+            frozenset(k for k in ("linear", "conv") if not self._is_plain_everywhere(k)),
+            self.measure is not None,
+        )
         self.merging = False  # whether a BatchNorm followed a linear operation
         self._seen: set[str] = set()
         self._fast: dict[str, Rule] = {}  # when nobody listens and the kind alone decides
 
-    def _has_plain_linear(self) -> bool:
-        """Whether every linear operation keeps its plain gradient."""
-        if self.counting or not self.resolver.by_kind:
-            return False
-        found = self.resolver.rule("linear", "")
-        return found is not None and self.is_plain(found)
+    def _is_plain_everywhere(self, kind: str) -> bool:
+        """Whether every linear operation of ``kind`` keeps its plain gradient."""
+        if not self.resolver.by_kind:
+            found = [a.rule for a in self.composite.assignments if a.may_fit(kind)]
+            return bool(found) and all(map(_is_gradient, found))
+        rule = self.resolver.rule(kind, "")
+        return rule is not None and _is_gradient(rule)
 
     def is_plain(self, rule: Rule) -> bool:
         """Whether a linear operation can be left to autograd: no rule, nothing to declare."""
-        if isinstance(rule, Gradient):
-            return True
-        return self.measure is None and isinstance(rule, LinearRule) and rule.is_gradient
+        return _is_gradient(rule) and (self.measure is None or isinstance(rule, Gradient))
+
+    def claim_linear(self, kind: str, out: Any, func: Func, inputs: Iterable[Any]) -> None:
+        """A handler has seen this operation, which has its plain gradient by its rule."""
+        if self.wanted.biases or kind in self.wanted.kinds:
+            self.claim(out, func, inputs)
 
     def leaves_alone(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
@@ -129,7 +140,7 @@ class Session:
         """Count execution order on from ``counts`` (None: from here), then as before."""
         before = self.resolver
         if counts is not None:
-            self.resolver = Resolver(self.composite, self.totals)
+            self.resolver = Resolver(self.composite, self.totals, self.others)
             self.resolver.counts = list(counts)
         try:
             yield
@@ -227,7 +238,7 @@ class Session:
         outputs = list(outputs)
         if self.merging:
             merge(outputs)
-        found, checkpoints = find_unruled(outputs, self.given)
+        found, checkpoints = find_unruled(outputs, self.given, self.wanted)
         if found:
             self._refuse(found)
         return checkpoints
@@ -243,6 +254,10 @@ class Session:
         self.warn(f"strict=False: these operations got the plain gradient: {shown}")
         if self.measure is not None:
             self.measure.watch(u.node for u in found)
+
+
+def _is_gradient(rule: Rule) -> bool:
+    return isinstance(rule, Gradient) or (isinstance(rule, LinearRule) and rule.is_gradient)
 
 
 def types_of(module: nn.Module) -> tuple[str, ...]:

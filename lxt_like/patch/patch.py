@@ -14,6 +14,7 @@ from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, interceptor
+from .given import nodes_of
 from .inputs import module_of
 from .install import (
     LOCK,
@@ -26,6 +27,7 @@ from .install import (
     refuse_unpatchable,
     uninstall,
 )
+from .paths import other_paths
 from .tail import tail
 
 
@@ -103,6 +105,8 @@ class Patch:
             self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
             install(modules, self, freeze)
             self.active = True
+        if self.composite.named:
+            self.session.others = other_paths(self.model)
         if self.session.fuse:
             self.session.tail = tail(modules)
         return self
@@ -161,7 +165,7 @@ class Patch:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
             session.trainable = any(p.requires_grad for p in self._parameters)
-            session.given = _nodes((*args, *kwargs.values()))
+            session.given = nodes_of((*args, *kwargs.values()))
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
@@ -238,7 +242,7 @@ class Patch:
                 "would write into past_key_values; run without a cache"
             )
         session, observer = self.session, self._observer
-        self.session = Session(session.composite, counting=True)
+        self.session = Session(session.composite, counting=True, others=session.others)
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
@@ -247,21 +251,6 @@ class Patch:
             return tuple(self.session.resolver.counts)
         finally:
             self.session, self._observer = session, observer
-
-
-def _nodes(given: Iterable[Any]) -> list[Any]:
-    """What made the tensors that a model is called with.
-
-    Raises:
-        InputError: for a parameter, which rules would take for one of the model's weights.
-    """
-    found = [t for t in given if isinstance(t, Tensor) and t.requires_grad]
-    if any(isinstance(t, nn.Parameter) for t in found):
-        raise InputError(
-            "an input to explain is an nn.Parameter, which the rules would take for a weight; "
-            "give x.detach().requires_grad_()"
-        )
-    return [t.grad_fn for t in found if t.grad_fn is not None]
 
 
 class _Recomputed:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .base import RuleFunction, own
 
@@ -49,10 +48,12 @@ class LinearByRows(RuleFunction):
         return own(F.linear(x, weight, bias))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        return times_weight(g, weight.to(g.dtype)).to(ctx.dtype), None, None
+        weight = weight.to(g.dtype)
+        # to be differentiated once more: rows that are 0 have a slope
+        gx = g @ weight if torch.is_grad_enabled() else times_weight(g, weight)
+        return gx.to(ctx.dtype), None, None
 
 
 def linear_by_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -75,5 +76,4 @@ def _has_rows(x: Tensor, weight: Tensor) -> bool:
         and weight.is_floating_point()
         and x.device.type == "cpu"
         and torch.is_grad_enabled()
-        and not torch._C._are_functorch_transforms_active()
     )

@@ -76,11 +76,15 @@ def test_entries_have_known_kinds() -> None:
 MORE = {"pow_": (3,), "__ipow__": (3,), "clamp_": (1.0,), "clip_": (1.0,)}
 MORE |= {"lerp_": (torch.tensor([2.0, -1.0]), 0.3)}
 MORE |= dict.fromkeys(("clamp_min_", "clamp_max_"), (1.0,))
+SQUARE, CUBE = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.arange(8.0).view(2, 2, 2)
+MORE |= {"addmv_": (SQUARE, SQUARE[0]), "addmm_": (SQUARE, SQUARE), "addbmm_": (CUBE, CUBE)}
+MORE |= {"baddbmm_": (CUBE, CUBE)}
+INTO = {"addmm_": SQUARE, "addbmm_": SQUARE, "baddbmm_": CUBE}
 
 
 def test_no_in_place_function_computes_another() -> None:
-    x = torch.tensor([0.5, 2.0])
     for f, plain in writes().items():
+        x = INTO.get(f.__name__, torch.tensor([0.5, 2.0]))
         binary = ENTRIES[plain].kind in ("product", "quotient")
         more = MORE.get(f.__name__, (x.clone(),) if binary else ())
         assert torch.equal(f(x.clone(), *more), plain(x, *more)), f

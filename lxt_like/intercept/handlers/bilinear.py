@@ -12,10 +12,10 @@ from ...rules.base import consumer, scaled
 from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
-from ..registry import ENTRIES, Func, handles
+from ..registry import ENTRIES, Func, handles, in_place
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import carry, is_weight, put_twin, rank, tag, twin
+from ..tags import carry, is_weight, mark_weight, put_twin, rank, tag, twin
 from .common import is_active
 from .ruled import ruled
 
@@ -139,12 +139,14 @@ def times_constant(
     else:
         call = _With(func, args, kwargs, (at,))
         if isinstance(rule, LinearRule) and rule.is_gradient:
-            out = rule.linear(call, General(call), x, x, bias, session.measure)
+            out = ruled(session, rule, func, call, General(call), x, x, bias)
         else:
             made, weight = _as_map(func, args, kwargs, at)
             out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
         session.claim(out, func, args)
+    else:
+        session.claim_linear("linear", out, func, (x,))
     mix(x, out, _axis_after(func, args, at))
     return out
 
@@ -221,11 +223,13 @@ def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
 def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """bias + a @ b; beta and alpha scale the two."""
     added = args[0]
-    if is_active(added) and not is_weight(added):
-        # an activation is added: the sum passes it on, the product gets its rule
-        return _product(session, func, args, kwargs, (1, 2), beside=0)
     beta = kwargs.get("beta", 1)
     bias = added if beta == 1 else added * beta
+    if is_active(added) and not is_weight(added):
+        # an activation is added: the sum passes it on, the product gets its rule
+        return _product(session, func, args, kwargs, (1, 2), bias, beside=0)
+    if bias is not added:
+        mark_weight("mul", (added,), bias)
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
         session.measure.add_constant(added, beta)
     return _product(session, func, args, kwargs, (1, 2), bias)
@@ -261,3 +265,7 @@ def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
         mate = twin(x) if session.first_layer else None
         put_twin(out, None if mate is None else func(equation, mate))
     return out
+
+
+for _name in _ADDED:
+    in_place(_name, f"{_name}_")

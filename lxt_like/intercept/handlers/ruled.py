@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from ...errors import RuleError
@@ -12,7 +14,8 @@ from ...rules.linear import LinearRule
 from ...rules.maps import LinearMap
 from ..registry import ENTRIES, Func
 from ..session import Session
-from ..tags import twin
+from ..tags import is_weight, twin
+from .common import is_active
 
 
 def ruled(
@@ -25,8 +28,9 @@ def ruled(
     weight: Tensor,
     bias: Tensor | None,
 ) -> Tensor:
-    """The linear operation ``call(x)`` under ``rule``."""
+    """The linear operation ``call(x)`` under ``rule``; a bias that is a signal is a summand."""
     assert isinstance(rule, LinearRule)
+    signal = bias if is_active(bias) and not is_weight(bias) else None
     straight = None
     if rule.first:
         straight = twin(x)
@@ -37,4 +41,17 @@ def ruled(
                 f"this {ENTRIES[func].name} in {session.path or 'the model'} reads something else. "
                 'Assign it with where="first", to a model that takes a float tensor'
             )
-    return rule.linear(call, made, x, weight, bias, session.measure, straight)
+    if signal is None:
+        return rule.linear(call, made, x, weight, bias, session.measure, straight)
+    if rule.is_gradient:
+        return rule.linear(call, made, x, weight, None, session.measure, straight)
+    alone = partial(_product, made, weight)
+    product = rule.linear(alone, made, x, weight, None, session.measure, straight)
+    out = product + made.spread_bias(signal, product)
+    value = call(x).detach()
+    with torch.no_grad():  # in one kernel it may be rounded otherwise
+        return out.copy_(value)
+
+
+def _product(made: LinearMap, weight: Tensor, x: Tensor) -> Tensor:
+    return made.forward(x, weight)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ...rules.add import Ratio
-from ..causes import filled_diagonal, overwritten, set_item
+from ..causes import MOVED, filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
-from ..tags import Tag, carry, flat, put_twin, replace, tag, twin
+from ..tags import Tag, carry, flat, follow, put_twin, replace, tag, twin
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -28,7 +28,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-    requires_grad_ swapdims_
+    requires_grad_
 """.split()
 
 CASTS = "to type type_as float half bfloat16 double".split()
@@ -62,6 +62,22 @@ def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
         carry(source, out)
     if session.first_layer:
         _move_twin(func, args, kwargs, source, out)
+    return out
+
+
+def _move_in_place(
+    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same values along other axes: the tensor takes its role and its twin with it."""
+    x: Tensor = args[0]
+    before, mate = x.detach(), twin(x)
+    out = func(*args, **kwargs)
+    found = tag(x)
+    if found is not None:
+        replace(x, Tag(found.role, axis=follow(before, found.axis, x)))
+    plain, rest, options = out_of_place(func, args, kwargs)
+    if mate is not None and plain is not None:
+        put_twin(x, plain(mate, *rest, **options))
     return out
 
 
@@ -174,6 +190,7 @@ def _role_of_sum(session: Session, args: tuple[Any, ...]) -> str | None:
 
 
 register("move", _known(MOVES), _pass)
+register("move", _known(MOVED), _move_in_place)
 register_properties("move", ("T", "mT", "H", "mH"), _pass)
 register("cast", CASTS, _pass)
 register("sum", _known([n for n in SUMS if not n.startswith(("scatter", "index_", "masked_f"))]))
