@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ...rules.add import Ratio
-from ..causes import filled_diagonal, overwritten, set_item
+from ..causes import filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
-from ..tags import Tag, carry, flat, put_twin, replace, tag, twin
+from ..tags import Tag, carry, flat, replace, tag
+from ..twins import cast_twin, move_twin, put_twin, shift_twin, twin
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -30,6 +31,9 @@ MOVES = """
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
     requires_grad_ swapdims_
 """.split()
+
+_BY_VALUE = ("topk", "sort")
+"""Moves that depend on the values moved."""
 
 CASTS = "to type type_as float half bfloat16 double".split()
 """Casts: a narrowing one loses rounding."""
@@ -61,24 +65,12 @@ def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     if isinstance(source, Tensor) and tag(source) is not None:
         carry(source, out)
     if session.first_layer:
-        _move_twin(func, args, kwargs, source, out)
+        entry = ENTRIES[func]
+        if entry.kind == "cast":
+            cast_twin(func, args, kwargs, out)
+        elif entry.name not in _BY_VALUE:
+            move_twin(func, args, kwargs, out)
     return out
-
-
-def _move_twin(
-    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], source: Any, out: Any
-) -> None:
-    """The twin of an explained input goes where the input goes."""
-    mate = twin(source)
-    if mate is None:
-        return
-    if ENTRIES[func].kind == "cast":
-        put_twin(out, mate)
-    elif isinstance(out, Tensor):
-        put_twin(out, func(mate, *args[1:], **kwargs))
-    else:
-        for part, moved in zip(out, func(mate, *args[1:], **kwargs), strict=True):
-            put_twin(part, moved)
 
 
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -113,17 +105,8 @@ def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
     give(session, args[:2], out, _role_of_sum(session, args))
     if session.first_layer:
-        keep_twin(args, out)
+        shift_twin(func, args, kwargs, out)
     return out
-
-
-def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
-    """An explained input shifted or scaled by a constant: it takes the relevance whole."""
-    mates = [m for m in (twin(t) for t in args[:2]) if m is not None]
-    # a ledger reads constants through leaves of its own
-    signals = [t for t in args[:2] if isinstance(t, Tensor) and t.requires_grad and not t.is_leaf]
-    if len(mates) == 1 and len(signals) == 1:
-        put_twin(out, mates[0])
 
 
 def _add_in_place(
@@ -131,11 +114,15 @@ def _add_in_place(
 ) -> Any:
     role = _role_of_sum(session, args)
     rule = _splitting(session, func, args)
+    mates = tuple(twin(t) for t in args[:2]) if session.first_layer else ()
     if rule is None:
         out = func(*args, **kwargs)
     else:  # what is overwritten could not be read again in the backward
         out = args[0].copy_(_split(rule, func, (args[0].clone(), *args[1:]), kwargs))
     replace(out, None if role is None else Tag(role))
+    plain, _, _ = out_of_place(func, args, kwargs)
+    if any(mates) and plain is not None:
+        shift_twin(plain, args, kwargs, out, mates)
     return out
 
 
