@@ -117,8 +117,8 @@ def _add_in_place(
     mates = tuple(twin(t) for t in args[:2]) if session.first_layer else ()
     if rule is None:
         out = func(*args, **kwargs)
-    else:  # what is overwritten could not be read again in the backward
-        out = args[0].copy_(_split(rule, func, (args[0].clone(), *args[1:]), kwargs))
+    else:
+        out = args[0].copy_(_split(rule, func, args, kwargs))
     replace(out, None if role is None else Tag(role))
     plain, _, _ = out_of_place(func, args, kwargs)
     if any(mates) and plain is not None:
