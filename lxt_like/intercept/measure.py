@@ -23,7 +23,6 @@ from torch import Tensor
 
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
-from ..rules.linear import operation_of, remember
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
@@ -362,9 +361,6 @@ def carry_all(source: Any, out: Any) -> None:
             out,
             role if role is None or recipe(source) is not None else Tag(role.role, axis=role.axis),
         )
-        op = operation_of(source)
-        if op is not None:
-            remember(out, op)
         cause = getattr(source, "_lxt_cause", None)
         if cause is not None:
             causes.put_cause(out, cause)
