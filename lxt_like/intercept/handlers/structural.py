@@ -29,7 +29,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-    requires_grad_ swapdims_
+    requires_grad_ swapdims_ channel_shuffle
 """.split()
 
 _BY_VALUE = ("topk", "sort")
