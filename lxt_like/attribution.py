@@ -276,9 +276,9 @@ class _Run:
             if "modified by an inplace operation" not in str(e):
                 raise
             raise ModelError(
-                f"{type(self.model).__name__} overwrites a value that its backward needs, so it "
-                "has no gradient, patched or not; where it does that to fill a cache, give "
-                f"use_cache=False ({e})"
+                f"{type(self.model).__name__} overwrites a value that its backward needs under "
+                f"{self.composite.name or 'this composite'}; where it does that to fill a cache, "
+                f"give use_cache=False ({e})"
             ) from e
 
     def _backwards(self, score: Tensor) -> Tensor:

@@ -55,6 +55,10 @@ class UnreachedWarning(UserWarning):
     """An input was to be explained that does not enter the score differentiably."""
 
 
+class BoundsWarning(UserWarning):
+    """An input lies outside the bounds that were given for it."""
+
+
 class TruncationWarning(UserWarning):
     """A text was longer than the model takes and its end was not read."""
 

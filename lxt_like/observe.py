@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .errors import InputError
 from .intercept.measure import Measure, Record, carry_all
-from .intercept.tags import put_twin, twin
+from .intercept.twins import put_twin, twin
 from .numerics import inner, upcast
 from .patch.inputs import Inputs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -169,6 +170,25 @@ def test_an_output_may_be_overwritten(rule: rules.Rule) -> None:
 FIRST: list[Any] = [rules.ZBox(-3.0, 3.0), rules.WSquare(), rules.Flat()]
 
 
+NORMALISED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "inline": lambda x, mean, std: (x - mean) / std,
+    "reversed": lambda x, mean, std: (mean - x) / -std,
+    "in place": lambda x, mean, std: x.sub_(mean).div_(std),
+    "written": lambda x, mean, std: in_place(x.clone(), mean, std),
+    "moved": lambda x, mean, std: (
+        ((x.flatten(2).transpose(1, 2) - mean.flatten()) / std.flatten())
+        .transpose(1, 2)
+        .unflatten(2, x.shape[2:])
+    ),
+}
+
+
+def in_place(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    x -= mean
+    x *= 1 / std
+    return x
+
+
 @pytest.mark.parametrize("rule", FIRST, ids=repr)
 class TestFirstLayer:
     def composite(self, rule: rules.Rule, **where: Any) -> lxt.Composite:
@@ -194,16 +214,29 @@ class TestFirstLayer:
                 return model(F.pad(x.contiguous(), (1, 1, 1, 1), value=0.5))
 
         raw = random(2, 10, 10, 3).abs() * 100
+        if isinstance(rule, rules.ZBox):
+            rule = rules.ZBox(0.0, 400.0)
         composite = self.composite(rule, where="first")
         found = lxt.attribute(Front(), raw, target=2, composite=composite, ledger=True)
-        shift = torch.tensor([0.4, 0.5, 0.6]).view(-1, 1, 1).double()
-        ready = F.pad((raw.permute(0, 3, 1, 2) / 255 - shift) * 2, (1, 1, 1, 1), value=0.5)
+
+        def prepared(pixels: Tensor) -> Tensor:
+            shift = torch.tensor([0.4, 0.5, 0.6]).view(-1, 1, 1).double()
+            ready = (pixels.permute(0, 3, 1, 2) / 255 - shift) * 2
+            return F.pad(ready, (1, 1, 1, 1), value=0.5)
+
+        ready = prepared(raw)
+        if isinstance(rule, rules.ZBox):
+            ends = (prepared(torch.full_like(raw[:1], end)) for end in (0.0, 400.0))
+            composite = self.composite(rules.ZBox(*ends), where="first")
         direct = lxt.attribute(model, ready, target=2, composite=composite).relevance
         inside = direct[:, :, 1:-1, 1:-1].permute(0, 2, 3, 1)
         assert relative_error(found.relevance, inside) < 1e-12
         # what falls on the frame is a constant's
         assert found.ledger is not None
         frame = direct.sum((1, 2, 3)) - inside.sum((1, 2, 3))
+        if isinstance(rule, rules.ZBox):  # which is 0 where low = x = high
+            assert "constant" not in found.ledger.entries and float(frame.abs().max()) < 1e-12
+            return
         assert relative_error(found.ledger.entries["constant"], frame) < 1e-9
 
     @pytest.mark.parametrize("name", ["unfold", "unfold, strided", "constant_pad_nd"])
@@ -238,10 +271,58 @@ class TestFirstLayer:
         for cause, amounts in want.ledger.entries.items():
             assert relative_error(found.ledger.entries[cause], amounts) < 1e-9, cause
 
+    @pytest.mark.parametrize("ledger", [False, True])
+    @pytest.mark.parametrize("way", NORMALISED)
+    def test_a_normalisation_may_be_the_model_s(
+        self, rule: rules.Rule, way: str, ledger: bool
+    ) -> None:
+        """Bounds are those of the explained input: both forms of one model agree."""
+        core = build_cnn("lenet")
+        mean = torch.tensor([0.4, 0.5, 0.6]).view(-1, 1, 1).double()
+        std = torch.tensor([0.2, -0.3, 0.25]).view(-1, 1, 1).double()
+
+        class Whole(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return core(NORMALISED[way](x, mean, std))
+
+        x = torch.rand(2, 3, 12, 12, dtype=torch.float64)
+        pixels = rule
+        if isinstance(rule, rules.ZBox):
+            pixels = rules.ZBox(0.0, 1.0)
+            ends = (0 - mean) / std, (1 - mean) / std
+            rule = rules.ZBox(torch.minimum(*ends), torch.maximum(*ends))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", errors.BoundsWarning)
+            want = lxt.attribute(core, (x - mean) / std, 1, self.composite(rule, where="first"))
+            composite = self.composite(pixels, where="first")
+            found = lxt.attribute(Whole(), x, 1, composite, ledger=ledger)
+        assert relative_error(found.relevance, want.relevance) < 1e-12
+        assert not ledger or (found.ledger is not None and closing_error(found.ledger) < 1e-12)
+
+    def test_what_was_written_into_is_the_input_no_more(self, rule: rules.Rule) -> None:
+        model = build_cnn("lenet")
+
+        class Squashed(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return model(x.tanh_())
+
+        composite = self.composite(rule, where="first")
+        for ledger in (False, True):
+            with pytest.raises(errors.RuleError, match="reads something else"):
+                lxt.attribute(Squashed(), random(1, 3, 12, 12), 1, composite, ledger=ledger)
+
     def test_zeros_take_their_share(self, rule: rules.Rule) -> None:
         model, x = build_cnn("lenet"), torch.zeros(1, 3, 12, 12).double()
         found = lxt.attribute(model, x, composite=self.composite(rule, where="first"))
         assert float(found.relevance.abs().sum()) > 0
+
+
+def test_an_input_outside_its_box_is_told() -> None:
+    core, x = build_cnn("lenet"), torch.rand(1, 3, 12, 12, dtype=torch.float64)
+    box = lxt.composites.EpsilonGammaBox(low=0.0, high=1.0)
+    with pytest.warns(errors.BoundsWarning, match=r"outside the box .* 0.5 of its width") as told:
+        lxt.attribute(core, x / x.max() * 1.5, 1, box)
+    assert len(told) == 1
 
 
 PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -42,11 +42,16 @@ def find_blocks(
     return ran[best]
 
 
-def run_hooked(run: Callable[[], Any], handles: Iterable[RemovableHandle]) -> None:
-    """A forward for what its hooks see; they are taken off, whatever happens."""
+def run_hooked(
+    run: Callable[[], Any], handles: Iterable[RemovableHandle], graph: bool = False
+) -> Any:
+    """A forward for what its hooks see; they are taken off, whatever happens.
+
+    ``graph``: keep autograd's.
+    """
     try:
-        with torch.no_grad():
-            run()
+        with torch.inference_mode(False), torch.set_grad_enabled(graph):
+            return run()
     finally:
         for handle in handles:
             handle.remove()

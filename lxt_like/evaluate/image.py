@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..explain.batches import evaluation_mode
 from ..explain.heads import head_kind
-from ..explain.image import ImageModel, load_image_model, open_image
+from ..explain.image import ImageModel, load_image_model, prepare
 from ..explain.image.grid import Grid
 from ..explain.image.model import call
 from .identity import fingerprint
@@ -25,7 +25,8 @@ from .task import Batch, Operator, Row, Task, settle
 class ImageTask:
     """An image classifier; units are the patches of a vision transformer, cells otherwise.
 
-    A batch's only input is ``pixels`` [B, 3, H, W]; ``details`` are the opened images.
+    A batch's only input is ``pixels`` [B, 3, H, W]; ``details`` are the
+    :class:`.Prepared` images.
     """
 
     kind = "image"
@@ -75,10 +76,10 @@ class ImageTask:
         opened = []
         for row in rows:
             try:
-                opened.append(open_image(row.content))
+                opened.append(prepare(self.image, row.content))
             except InputError as error:
                 raise InputError(f"sample {row.id!r}: {error}") from error
-        pixels = self.image.batch([o.image for o in opened])
+        pixels = self.image.stacked([o.pixels for o in opened])
         return self._settled(list(rows), pixels, target, opened)
 
     def logits(self, inputs: Mapping[str, Tensor]) -> Tensor:

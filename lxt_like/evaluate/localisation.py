@@ -144,15 +144,19 @@ def _unit_mask(task: Task, batch: Batch, i: int, row: Row) -> Mask:
 def _pixel_mask(task: Any, batch: Batch, i: int, values: Any) -> Mask:
     from PIL import Image
 
-    size = batch.details[i].image.size if batch.details else values.shape[::-1]
-    if values.shape != size[::-1]:
+    image = batch.details[i] if batch.details else None
+    size = values.shape if image is None else image.size
+    if values.shape != size:
         raise InputError(
-            f"sample {batch.rows[i].id!r}: expected a mask of the image's {size[1]} x {size[0]} "
+            f"sample {batch.rows[i].id!r}: expected a mask of the image's {size[0]} x {size[1]} "
             f"pixels (height x width), got {values.shape[0]} x {values.shape[1]}"
         )
-    grey = Image.fromarray(((values > 0) * 255).astype("uint8")).convert("RGB")
-    low, high = task.image.preprocess.bounds
-    unit = ((task.image.preprocess(grey) - low) / (high - low)).mean(0)
+    if image is not None and image.made:
+        unit = torch.from_numpy(values > 0).float()
+    else:
+        grey = Image.fromarray(((values > 0) * 255).astype("uint8")).convert("RGB")
+        low, high = task.image.preprocess.bounds
+        unit = ((task.image.preprocess(grey) - low) / (high - low)).mean(0)
     cells = task.grid(unit)
     covered = cells.sum(unit) / cells.sum(torch.ones_like(unit))
     made: Mask = (covered.flatten() >= 0.5).numpy()

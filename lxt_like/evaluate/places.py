@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from .blocks import hidden_of, run_hooked
+from .maps import Maps, Returned, last_map
 
 Kind = Literal["tokens", "first", "last"]
 
@@ -85,50 +86,60 @@ def layout_of(shape: torch.Size, height: int, width: int, prefix: int = 0) -> La
 
 
 def last_place(
-    model: nn.Module, run: Callable[[], Any], size: tuple[int, int], prefix: int
-) -> tuple[Place | None, nn.Module | None]:
+    model: nn.Module, run: Callable[[Tensor], Tensor], pixels: Tensor, prefix: int
+) -> tuple[Place | None, Returned | None]:
     """The last repeated block that reads tokens (or maps with the channels last) and keeps them.
 
-    Blocks are modules of a list with modules of their own.  And the last convolution whose output
-    is a map, if it comes behind that block, or if there is none.
+    Blocks are modules of a list with modules of their own.  And the last feature map of
+    convolutions, if any comes behind that block, or if there is none.
 
     Args:
-        run: a forward of one picture of ``size`` (height, width).
+        run: from one picture [1, channels, height, width] to the answer.
         prefix: tokens in front of the patches, where it is known.
 
     Raises:
         ModelError: what comes behind the block has other places, and which ones cannot be told.
     """
-    order: list[Place | nn.Module] = []
+    order: list[Place | Returned] = []
     open_: list[Place] = []
-    look = partial(layout_of, height=size[0], width=size[1], prefix=prefix)
-    handles = []
+    height, width = pixels.shape[-2:]
+    look = partial(layout_of, height=height, width=width, prefix=prefix)
+    maps, handles = Maps(), []
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            handles.append(module.register_forward_hook(partial(_conv, order)))
+            handles.append(module.register_forward_hook(partial(_conv, order, maps)))
+        elif module is not model:
+            handles.append(module.register_forward_hook(maps))
         if isinstance(module, nn.ModuleList | nn.Sequential):
             for child in module:
                 if [*child.children()]:
                     enter, leave = partial(_enter, order, open_, look), partial(_leave, open_)
                     handles.append(child.register_forward_pre_hook(enter, with_kwargs=True))
                     handles.append(child.register_forward_hook(leave))
-    run_hooked(run, handles)
-    convs = [(i, m) for i, m in enumerate(order) if isinstance(m, nn.Conv2d)]
+    leaf = pixels.detach().clone().requires_grad_()
+    answer = run_hooked(partial(run, leaf), handles, graph=True)
+    convs = [(i, m) for i, m in enumerate(order) if isinstance(m, Returned)]
+    sizes: set[tuple[int, ...]] = {m.shape[2:] for _, m in convs}
+    sizes |= grids_of(height, width)
+    last = partial(last_map, sizes=sizes, answer=answer, pixels=leaf)
     places = [(i, p) for i, p in enumerate(order) if isinstance(p, Place) and p.token_like]
     kept = [(i, p) for i, p in places if p.kept]
     if not kept:
-        return None, convs[-1][1] if convs else None
+        return None, (last(maps.found) or convs[-1][1]) if convs else None
     at, place = kept[-1]
     inside = {*place.module.modules()}
-    behind = [m for i, m in convs if i > at and m not in inside]
+    behind = [m for i, m in convs if i > at and m.module not in inside]
     if not behind and any(i > at and p.module not in inside for i, p in places):
         raise ModelError("the last blocks change the number of places: where they lie is not known")
-    return place, behind[-1] if behind else None
+    if not behind:
+        return place, None
+    return place, last(maps.found[maps.found.index(behind[0]) :]) or behind[-1]
 
 
-def _conv(order: list[Any], module: nn.Module, args: Any, out: Any) -> None:
-    if isinstance(out, Tensor) and out.dim() == 4 and min(out.shape[-2:]) > 1:
-        order.append(module)
+def _conv(order: list[Any], maps: Maps, module: nn.Module, args: Any, out: Any) -> None:
+    before = len(maps.found)
+    maps(module, args, out)
+    order += maps.found[before:]
 
 
 def _enter(

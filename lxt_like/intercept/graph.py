@@ -42,6 +42,8 @@ LINEAR = frozenset(
     Rot90 Rsub Scatter ScatterAdd Select SelectScatter Slice SliceScatter Sort SplitWithSizes
     Split Squeeze Stack Sub Sum SumToSize T ToCopy Topk Trace Transpose TrilIndices Tril Triu
     Unbind Unfold UnfoldBackward Unsqueeze UnsafeSplit UnsafeView UpsampleBicubic2D
+    UpsampleBicubic2DAa UpsampleBilinear2DAa UpsampleNearestExact1D UpsampleNearestExact2D
+    UpsampleNearestExact3D ChannelShuffle MaxUnpool2D MaxUnpool3D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
     FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Norm LinalgVectorNorm

@@ -10,6 +10,7 @@ and the rule's declaration, in closed form, must equal it.  Nothing here changes
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,12 +24,12 @@ from torch import Tensor
 
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
-from ..rules.linear import operation_of, remember
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
-from .tags import Tag, flat, is_weight, put, put_twin, recipe, replace, tag, twin
+from .tags import Tag, flat, is_weight, put, recipe, replace, tag
+from .twins import put_twin, twin
 from .written import number_shares
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Measure:
             for t in outs:
                 mate = twin(t)
                 if mate is not None:
-                    mate.register_hook(partial(self._on_straight, record.arrived))
+                    mate.tensor.register_hook(partial(self._on_straight, record.arrived))
                 t.register_hook(partial(self._on_arrived, record, self._cell(t)))
                 for declaration in declarations:
                     self.declare(t, declaration)
@@ -225,11 +226,11 @@ class Measure:
 
     def _tap_twin(self, record: Record, t: Tensor, v: Tensor) -> None:
         """What goes straight to the explained input is passed on, too."""
-        mate = twin(t)
-        if mate is not None:
-            mate = consumer(mate)
+        found = twin(t)
+        if found is not None:
+            mate = consumer(found.tensor)
             mate.register_hook(partial(self._on_straight, record.passed))
-            put_twin(v, mate)
+            put_twin(v, dataclasses.replace(found, tensor=mate))
 
     def _on_straight(self, into: dict[int, float], r: Tensor) -> None:
         into[self.sample] += float(r.double().sum())
@@ -375,12 +376,10 @@ def carry_all(source: Any, out: Any) -> None:
             out,
             role if role is None or recipe(source) is not None else Tag(role.role, axis=role.axis),
         )
-        op = operation_of(source)
-        if op is not None:
-            remember(out, op)
         cause = getattr(source, "_lxt_cause", None)
         if cause is not None:
             causes.put_cause(out, cause)
+        put_twin(out, twin(source))
 
 
 def _map(f: Callable[[Any], Any], a: Any) -> Any:

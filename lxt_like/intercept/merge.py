@@ -1,33 +1,70 @@
 """BatchNorm merged on the fly into the linear operation before it.
 
 The operation runs before its BatchNorm is known, so the rule binds in the backward; whether
-anything else reads the operation's output is known once the graph is complete.
+anything else reads the operation's output is known once the graph is complete.  Between the two the
+output may be copied and moved (flattened, transposed), as long as the BatchNorm has one scale for
+each of the operation's channels.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..rules.linear import Operation, operation_of
+from ..rules.linear import Operation
 from ..rules.maps import Stacked
-from .graph import Node, edges_of
+from .graph import Node, edges_of, short_name
+
+_MOVES = frozenset(
+    """
+    Alias Clone Permute Reshape ReshapeAlias Squeeze T ToCopy Transpose UnsafeView Unsqueeze View
+    """.split()
+)
 
 
-def follow(t: Any, scale: Tensor, shift: Tensor) -> bool:
+def operation_of(t: Tensor) -> Operation | None:
+    """The linear operation under a rule that made ``t``, copied and moved at most."""
+    return _trace(t)[0]
+
+
+def follow(t: Tensor, scale: Tensor, shift: Tensor) -> bool:
     """Tell the operation that made ``t`` of the BatchNorm that reads it; whether there is one."""
-    op = operation_of(t)
+    op, moves = _trace(t)
     made = None if op is None else op.map
     # of an einsum nobody knows the channels: there the norm stays an affine map of its own
     if op is None or not isinstance(made, Stacked):
         return False
-    if made.channels % t.dim() != 1 or made.width(t) != scale.numel():
+    found = [_by_channel(v, t, moves, made) for v in (scale, shift)]
+    if found[0] is None or found[1] is None:
         return False
-    op.merge(scale, shift, t.grad_fn)
+    op.merge(found[0], found[1], moves)
     return True
+
+
+def _trace(t: Tensor) -> tuple[Operation | None, tuple[Node, ...]]:
+    """The operation that made ``t`` and, from ``t`` back to it, what moved its output."""
+    moves: list[Node] = []
+    node: Node = t.grad_fn
+    while node is not None and short_name(node) in _MOVES:
+        moves.append(node)
+        node = node.next_functions[0][0]
+    op = getattr(node, "op", None)
+    fits = isinstance(op, Operation) and op.rule.merges and op.is_untouched
+    return (op, tuple(moves)) if fits else (None, ())
+
+
+def _by_channel(values: Tensor, t: Tensor, moves: Iterable[Node], made: Stacked) -> Tensor | None:
+    """A value for each channel (dimension 1) of ``t`` as one for each of the operation's."""
+    at = values.reshape(-1, *[1] * (t.dim() - 2)).expand(t.shape)
+    with torch.no_grad():
+        for node in moves:  # a move's gradient is the move back; a cast would round
+            at = at if short_name(node) == "ToCopy" else node(at)
+    by_channel = at.movedim(made.channels, -1).reshape(-1, at.shape[made.channels])
+    one = by_channel[0]
+    return one.clone() if bool((by_channel == one).all()) else None
 
 
 def merge(outputs: Iterable[Tensor]) -> None:
@@ -41,7 +78,7 @@ def merge(outputs: Iterable[Tensor]) -> None:
     for node in waiting:
         op = _operation(node)
         assert op is not None
-        op.merged = readers[node] == 1 and readers[op.read] == 1
+        op.merged = all(readers[n] == 1 for n in (node, *op.moves))
 
 
 def _operation(node: Node) -> Operation | None:

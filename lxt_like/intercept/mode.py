@@ -21,6 +21,7 @@ from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, mark_weight, replace, tag
 from .transform import run_transformed, transformed
+from .twins import put_twin, shift_twin, twin
 
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
 
@@ -103,9 +104,12 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     plain = entry.in_place_of
     if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
         return _in_place(session, plain, args, kwargs)
+    mates = tuple(twin(t) for t in args[:2]) if session.first_layer and plain is not None else ()
     out = func(*args, **kwargs)
     if handler is None and plain is None:
         hand_on(session, func, args, kwargs, out)
+    if plain is not None and any(mates):  # a constant's product: another function has its rule
+        shift_twin(plain, args, kwargs, out, mates)
     return out
 
 
@@ -144,10 +148,12 @@ def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict
     target = args[0]
     old = target.clone()
     carry(target, old)
+    put_twin(old, twin(target))
     result = dispatch(session, plain, (old, *args[1:]), kwargs)
     role = tag(result)
     target.copy_(result)
     replace(target, role)
+    put_twin(target, twin(result))
     return target
 
 

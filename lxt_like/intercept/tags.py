@@ -16,7 +16,6 @@ from ..rules.activation import Activation
 
 ROLE = "_lxt_tag"
 _WEIGHT = "_lxt_weight"
-_TWIN = "_lxt_twin"
 
 RANK = {"scale": 4, "softmax": 3, "gate": 2, "activation": 1}
 """The roles that can make a factor the weight; in a product of two weights the higher one is."""
@@ -126,17 +125,3 @@ def rank(t: Any) -> int:
     """How much of a weight the tensor is; 0 if it has no such role."""
     found = tag(t)
     return 0 if found is None else RANK.get(found.role, 0)
-
-
-def twin(t: Any) -> Tensor | None:
-    """The twin of an explained input: of its shape, its gradient is relevance as it stands.
-
-    It survives what only moves or normalises the input; rules that give relevance to zeros use it.
-    """
-    return getattr(t, _TWIN, None)
-
-
-def put_twin(t: Any, value: Tensor | None) -> None:
-    """Make ``value`` the twin of ``t``, if it has its shape."""
-    if value is not None and isinstance(t, Tensor) and t.shape == value.shape:
-        setattr(t, _TWIN, value)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
-from ..intercept.tags import put_twin
+from ..intercept.twins import Twin, put_twin
 from ..numerics import is_finite, upcast
 from .embedded import Layout
 from .hub import load_model
@@ -162,7 +162,7 @@ class Inputs:
             self._found[name] = [made]
             given = leaf.clone()  # the model may write into what it is given
             if self._twins:
-                put_twin(given, made.twin)
+                put_twin(given, Twin.of(made.twin))
             return given
         if any(word in name for word in _NOT_EXPLAINED):
             return value

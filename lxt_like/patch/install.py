@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from ..errors import PatchError
+from ..errors import ModelError, PatchError
 from ..intercept import install_functions, remove_functions, types_of
 
 if TYPE_CHECKING:
@@ -110,9 +111,17 @@ def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def refuse_unpatchable(modules: Modules) -> None:
-    """Raise PatchError for models whose forward Python never runs."""
+    """Raise PatchError for models whose forward Python never runs.
+
+    ModelError: some weights do not exist yet.
+    """
     for name, module in modules:
         own = module.__dict__
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise ModelError(
+                f"{name or 'the model'} ({type(module).__name__}) has no weights yet: run the "
+                "model once on an input, which makes them, and explain it then"
+            )
         if _is_foreign(type(module)) or "config" in own or own.get("_compiled_call_impl"):
             _refuse(name or "the model", module)
         for at, parameter in own["_parameters"].items():

@@ -134,6 +134,14 @@ def clamp_shape(low: float | None, high: float | None) -> Shape:
     return Shape(offset, 0.0, partial(_offset_ratio, offset, partial(_clamped, low, high)))
 
 
+def threshold_shape(at: float, value: float) -> Shape:
+    """x where x > at, else ``value``."""
+    if at < 0 or value == 0:
+        return Shape(0.0, 1.0 if at < 0 else 0.0)
+    function = partial(F.threshold, threshold=at, value=value)
+    return Shape(value, 0.0, partial(_offset_ratio, value, function))
+
+
 def _clamped(low: float, high: float, x: Tensor) -> Tensor:
     return x.clamp(min=low).clamp(max=high)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -53,7 +54,12 @@ class Ratio(Rule):
 
 
 class _Ratio(RuleFunction):
-    """p a + q b, whose backward splits by |p a| and |q b|."""
+    """p a + q b, whose backward splits by |p a| and |q b|.
+
+    Per unit of R / |z| the share of p a is 1 where the signs agree, and d = (|p a| - |q b|) /
+    (|p a| + |q b|) where they do not; that of q b is 1, or -d.  One number says both, and what
+    the model writes into a and b later does not matter.  (What is 0 has no relevance either way.)
+    """
 
     @staticmethod
     def forward(
@@ -63,18 +69,23 @@ class _Ratio(RuleFunction):
         call: Callable[[Tensor, Tensor], Tensor],
         factors: tuple[float, float],
     ) -> Tensor:
-        ctx.save_for_backward(a, b)
-        ctx.factors = factors
+        p, q = factors
+        one, two = p * a, q * b
+        agree = (one > 0) == (two > 0)
+        one, two = one.abs_(), two.abs_()
+        size = one + two
+        share = ((one - two) / size).masked_fill_(agree, 1.0)
+        ctx.save_for_backward(share.masked_fill_(size == 0, 0.0))  # 0 + 0 carries nothing
+        ctx.factors, ctx.like = factors, [(t.shape, t.dtype) for t in (a, b)]
         return call(a, b)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        a, b = ctx.saved_tensors
-        p, q = ctx.factors
-        one, two = p * a, q * b
-        size = one.abs() + two.abs()
-        share = (g * (one + two) / size).masked_fill_(size == 0, 0.0)  # 0 + 0 carries nothing
-        of_one = sum_to(share * one.sign(), a.shape) * p
-        of_two = sum_to(share * two.sign(), b.shape) * q
-        return of_one.to(a.dtype), of_two.to(b.dtype), None, None
+        (share,) = ctx.saved_tensors
+        shares = share, torch.where(share == 1, share, -share)
+        a, b = (
+            (sum_to(g * part, shape) * factor).to(dtype)
+            for part, factor, (shape, dtype) in zip(shares, ctx.factors, ctx.like, strict=True)
+        )
+        return a, b, None, None

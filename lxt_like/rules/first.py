@@ -5,13 +5,15 @@ They give relevance to inputs that are 0 as well, which activation * gradient ca
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import RuleError
+from ..errors import BoundsWarning, RuleError
 from .linear import LinearRule, Step, check_number
 
 
@@ -20,6 +22,15 @@ class FirstLayerRule(LinearRule):
     """Base: :meth:`spread` returns relevance, which goes straight to the explained input."""
 
     first: ClassVar[bool] = True
+
+    def carried(
+        self, source: Tensor, carry: Callable[[Tensor], Tensor], x: Tensor
+    ) -> FirstLayerRule:
+        """The rule where an operation reads ``x``, which ``carry`` made of the explained input.
+
+        ``source`` has the explained input's shape, dtype and device.
+        """
+        return self
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,8 @@ class ZBox(FirstLayerRule):
     takes no share.
 
     Use: the first layer of an image model; bounds as numbers, or as tensors that broadcast to the
-    input (one for each channel: shape [C, 1, 1]).
+    explained input (one for each channel: shape [C, 1, 1]).  What lies between that input and the
+    first layer (a normalisation in the model, patches cut out) is applied to the bounds, too.
     Source: Montavon et al. 2017, Pattern Recognition 65, eq. 18.
     """
 
@@ -106,12 +118,15 @@ class ZBox(FirstLayerRule):
 
     def spread(self, step: Step) -> Tensor:
         low, high = (self._at(name, step.x) for name in ("low", "high"))
-        above, below = step.x - low, step.x - high
-        weights = [step.weight.clamp(min=0), step.weight.clamp(max=0)]
-        total = step.map.forward_sum(list(zip((above, below), weights, strict=True)))
-        s = step.share(total, None, self.eps)
-        at_low, at_high = step.map.transposed_each(s, weights, step.x)
-        return above * at_low + below * at_high
+        return _Placed(low, high, self.eps).spread(step)
+
+    def carried(
+        self, source: Tensor, carry: Callable[[Tensor], Tensor], x: Tensor
+    ) -> FirstLayerRule:
+        ends = [carry(self._at(name, source)) for name in ("low", "high")]
+        made = _Placed(torch.minimum(*ends), torch.maximum(*ends), self.eps)  # a factor may be < 0
+        made.check(x, self)
+        return made
 
     def _at(self, name: str, x: Tensor) -> Tensor:
         given = torch.as_tensor(_value(getattr(self, name))).to(device=x.device, dtype=x.dtype)
@@ -122,6 +137,39 @@ class ZBox(FirstLayerRule):
                 f"ZBox: {name} of shape {tuple(given.shape)} does not broadcast to the input "
                 f"{tuple(x.shape)}; a bound for each channel has the shape [C, 1, 1]"
             ) from e
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _Placed(FirstLayerRule):
+    """z-box with the bounds where an operation reads."""
+
+    low: Tensor
+    high: Tensor
+    eps: float
+
+    def spread(self, step: Step) -> Tensor:
+        above, below = step.x - self.low, step.x - self.high
+        weights = [step.weight.clamp(min=0), step.weight.clamp(max=0)]
+        total = step.map.forward_sum(list(zip((above, below), weights, strict=True)))
+        s = step.share(total, None, self.eps)
+        at_low, at_high = step.map.transposed_each(s, weights, step.x)
+        return above * at_low + below * at_high
+
+    def check(self, x: Tensor, given: ZBox) -> None:
+        """Warn of values outside: their terms are negative and cancel others."""
+        beyond = torch.maximum(self.low - x, x - self.high)
+        size = torch.maximum(self.low.abs(), self.high.abs()).amax()
+        width = float((self.high - self.low).amax())
+        if not float(beyond.amax()) > 8 * torch.finfo(x.dtype).eps * float(size):
+            return
+        outside = int((beyond > 0).sum())
+        warnings.warn(
+            f"{outside} of {x.numel()} values lie outside the box of {given!r}, by up to "
+            f"{float(beyond.amax()) / width if width else float('inf'):.3g} of its width; z-box "
+            "holds for inputs within their bounds: give those of the input that is explained",
+            BoundsWarning,
+            stacklevel=2,
+        )
 
 
 def _value(bound: Any) -> float | Tensor:

@@ -146,8 +146,6 @@ class LinearRule(Rule):
             return out
         op = Operation(self, call, made)
         out = _Linear.apply(x, weight, bias, twin, op)
-        if self.merges:
-            remember(out, op)
         if book is not None:
             book.declare(out, _Declared(op, x.detach(), weight.detach(), bias))
         return out
@@ -158,26 +156,12 @@ class LinearRule(Rule):
         return True
 
 
-_OPERATION = "_lxt_operation"
-
-
-def remember(out: Tensor, op: Operation) -> None:
-    """``out`` is the output of ``op``, for a BatchNorm to find, until somebody writes into it."""
-    setattr(out, _OPERATION, (op, out._version))
-
-
-def operation_of(t: Any) -> Operation | None:
-    """The linear operation under a rule whose very output ``t`` is."""
-    op, version = getattr(t, _OPERATION, (None, 0))
-    return op if op is not None and t._version == version else None
-
-
 class Operation:
     """One call of a linear operation under a rule; what the backward needs to know of it.
 
     ``scale`` and ``shift``: of a BatchNorm that follows, z' = scale z + shift; used if ``merged``,
-    which is decided when the graph is complete: only if nothing else reads z.  ``read``: the node
-    of what the BatchNorm read, z or its copy.
+    which is decided when the graph is complete: only if nothing else reads z.  ``moves``: the nodes
+    of what was made of z for the BatchNorm to read.
     """
 
     def __init__(self, rule: LinearRule, call: Callable[[Tensor], Tensor], made: LinearMap) -> None:
@@ -185,7 +169,7 @@ class Operation:
         self.scale: Tensor | None = None
         self.shift: Tensor | None = None
         self.merged = False
-        self.read: Any = None
+        self.moves: tuple[Any, ...] = ()
         self._z: Tensor | None = None
         self._version = 0
 
@@ -196,14 +180,18 @@ class Operation:
         self._version = z._version
         return z
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether z still holds what the operation computed."""
+        return self._z is not None and self._z._version == self._version
+
     def output(self, x: Tensor) -> Tensor:
         """z, computed again if an in-place operation has overwritten it."""
-        assert self._z is not None
-        return self._z if self._z._version == self._version else self.call(x)
+        return self._z if self._z is not None and self.is_untouched else self.call(x)
 
-    def merge(self, scale: Tensor, shift: Tensor, read: Any) -> None:
-        """A BatchNorm read the output of ``read``; ``scale`` and ``shift`` are [channels]."""
-        self.scale, self.shift, self.read = scale, shift, read
+    def merge(self, scale: Tensor, shift: Tensor, moves: tuple[Any, ...]) -> None:
+        """A BatchNorm reads z through ``moves``; ``scale`` and ``shift`` are [channels]."""
+        self.scale, self.shift, self.moves = scale, shift, moves
 
     def step(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, g: Tensor, entries: Entries | None

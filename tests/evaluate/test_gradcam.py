@@ -163,6 +163,73 @@ def test_layouts() -> None:
     ]
 
 
+class Shortcut(nn.Module):
+    """A residual block whose shortcut runs last; one ReLU serves all of the model."""
+
+    def __init__(self, relu: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.shortcut, self.relu = nn.Conv2d(6, 8, 3, 2, 1), nn.Conv2d(6, 8, 1, 2), relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.relu(self.conv(x))
+        out: Tensor = self.relu(h + self.shortcut(x))
+        return out
+
+
+class Grown(nn.Module):
+    """Every layer adds channels to those before."""
+
+    def __init__(self, relu: nn.Module) -> None:
+        super().__init__()
+        self.first, self.rest = nn.Conv2d(6, 2, 3, 2, 1), nn.Conv2d(2, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        out: Tensor = self.norm(torch.cat([h, self.rest(h)], 1))
+        return out
+
+
+class Branches(nn.Module):
+    def __init__(self, relu: nn.Module) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(6, 5, 1, 2), nn.Conv2d(6, 3, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.two(x)], 1)
+
+
+@pytest.mark.parametrize("block", [Shortcut, Grown, Branches])
+def test_a_cnn_s_whole_last_map_is_read(block: Callable[[nn.Module], nn.Module]) -> None:
+    """Not the branch or the shortcut whose convolution happens to run last."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+            self.stem, self.block = nn.Conv2d(3, 6, 3, 2, 1), block(self.relu)
+            self.hidden, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def read(self, h: Tensor) -> Tensor:
+            out: Tensor = self.head(self.relu(self.hidden(F.adaptive_avg_pool2d(h, 1).flatten(1))))
+            return out
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.read(self.block(self.relu(self.stem(x))))
+
+    torch.manual_seed(0)
+    model = Net().eval()
+    task = ImageTask.load(model, {"size": 32, **PIXELS}, cell=4)
+    batch = task.prepare(pictures(1))
+    methods, left_out = make_methods(task, ["gradcam"])
+    assert not left_out
+    h = model.block(model.relu(model.stem(batch.inputs["pixels"]))).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(model.read(h)[0, int(batch.targets[0])], h)
+    cam = (slope.mean((2, 3), keepdim=True) * h).sum(1).detach()
+    assert cam.shape[1:] == (8, 8)
+    torch.testing.assert_close(methods[0](task, batch)[0], cam.flatten(), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("block", [False, True])
 def test_layers_that_write_in_place_change_nothing(block: bool) -> None:
     def make(inplace: bool) -> nn.Module:

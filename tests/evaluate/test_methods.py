@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers as t
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -120,11 +122,10 @@ def test_gradcam_of_a_cnn_is_the_weighted_last_map() -> None:
     task = ImageTask.load(model, {"size": 32, "mean": 0.5, "std": 0.25}, cell=8)
     batch = task.prepare(pictures(1))
     (method,), _ = make_methods(task, ["gradcam"])
-    maps = convs[0](batch.inputs["pixels"])
+    maps = convs(batch.inputs["pixels"])
     linear: Any = model[3]
     weights = linear.weight[int(batch.targets[0])]
-    slope = (maps > 0) * weights[None, :, None, None] / 16
-    expected = (slope.mean((2, 3), keepdim=True) * maps).sum(1).flatten()
+    expected = (weights[None, :, None, None] / 16 * maps).sum(1).flatten()
     torch.testing.assert_close(method(task, batch)[0], expected.detach())
 
 
@@ -185,3 +186,49 @@ def test_occlusion_is_the_loss_without_each_unit(image_task: ImageTask) -> None:
                 float(model(pixels).logits[0, target] - model(hidden).logits[0, target])
             )
     np.testing.assert_allclose(method(image_task, batch)[0].numpy(), expected, atol=2e-5)
+
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "image_size": 32, "patch_size": 8, "num_labels": 3,
+}  # fmt: skip
+POOLED: dict[str, tuple[Callable[[], nn.Module], list[int]]] = {
+    "cls": (lambda: t.ViTForImageClassification(t.ViTConfig(**SMALL)), [0]),
+    "mean of the patches, CLS left out": (
+        lambda: t.BeitForImageClassification(t.BeitConfig(**SMALL)), [*range(1, 17)],
+    ),
+    "no CLS": (
+        lambda: t.IJepaForImageClassification(t.IJepaConfig(**SMALL)), [*range(16)],
+    ),
+    "two tokens": (
+        lambda: t.DeiTForImageClassificationWithTeacher(t.DeiTConfig(**SMALL)), [0, 1],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_attention_is_read_where_the_model_reads_its_tokens(name: str) -> None:
+    make, rows = POOLED[name]
+    torch.manual_seed(0)
+    model: Any = make().eval()
+    for p in model.parameters():
+        nn.init.normal_(p, std=0.2)
+    task = ImageTask.load(model, PROCESSOR)
+    batch = task.prepare(pictures(1))
+    methods, _ = make_methods(task, ["raw_attention", "rollout", "chefer"])
+    model.set_attn_implementation("eager")
+    out = model(batch.inputs["pixels"], output_attentions=True)
+    slopes = torch.autograd.grad(out.logits[0, int(batch.targets[0])], out.attentions)
+    weights = [a[0].detach() for a in out.attentions]
+    start = torch.eye(len(weights[0][0]))
+    rolled = together = start
+    for a, g in zip(weights, slopes, strict=True):
+        rolled = (a.mean(0) + start) / 2 @ rolled
+        together = together + (a * g[0]).clamp(min=0).mean(0) @ together
+    expected = {
+        "raw_attention": weights[-1].mean(0), "rollout": rolled, "chefer": together - start,
+    }  # fmt: skip
+    for method in methods:
+        wanted = expected.pop(method.name)[rows].mean(0)[-16:]
+        torch.testing.assert_close(method(task, batch)[0], wanted, rtol=1e-4, atol=1e-6)
+    assert not expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,8 @@ def test_entries_have_known_kinds() -> None:
 
 
 # what an in-place function is given here besides its tensor
-MORE = {"pow_": (3,), "__ipow__": (3,), "clamp_": (1.0,), "clip_": (1.0,)}
+MORE: dict[str, tuple[Any, ...]] = {"threshold_": (1.0, 0.5)}
+MORE |= {"pow_": (3,), "__ipow__": (3,), "clamp_": (1.0,), "clip_": (1.0,)}
 MORE |= {"lerp_": (torch.tensor([2.0, -1.0]), 0.3)}
 MORE |= dict.fromkeys(("clamp_min_", "clamp_max_"), (1.0,))
 SQUARE, CUBE = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.arange(8.0).view(2, 2, 2)

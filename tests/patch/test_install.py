@@ -38,6 +38,19 @@ def test_a_module_that_cannot_be_patched(monkeypatch: Any, after: int) -> None:
     assert differences(was, model) == []
 
 
+@pytest.mark.parametrize("use", [lxt.attribute, lxt.audit, lxt.plan])
+@pytest.mark.parametrize("affine", [True, False])
+def test_weights_that_do_not_exist_yet(use: Any, affine: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.LazyBatchNorm1d(affine=affine), nn.LazyLinear(3))
+    given = (model.eval(), torch.randn(2, 4))
+    if use is lxt.plan:
+        given = (model, "attnlrp", given[1])
+    with pytest.raises(lxt.errors.ModelError, match=r"1 \(LazyBatchNorm1d\) .* run the model once"):
+        use(*given)
+    model(torch.randn(2, 4))
+    use(*given)
+
+
 def test_a_parameter_that_cannot_be_frozen() -> None:
     model = build("bert")
     stubborn = model.classifier.bias

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -96,3 +97,63 @@ def test_zero_plus_zero_is_finite() -> None:
     x = torch.zeros(1, 3).double()
     found = lxt.attribute(bare(lambda t: t + 2 * t), x, 0, COMPOSITE)
     assert found.relevance.tolist() == [[0, 0, 0]]
+
+
+WRITES: dict[str, tuple[Form, Form]] = {
+    "one addend": (
+        lambda a, b: [a + b, F.relu(a, inplace=True)][0] + a,
+        lambda a, b: (a + b) + F.relu(a),
+    ),
+    "the other, with the sum": (
+        lambda a, b: b.__iadd__(a + b),
+        lambda a, b: b + (a + b),
+    ),
+    "a part": (
+        lambda a, b: _part_written(a, a + b),
+        lambda a, b: torch.cat([a[:, :1] + (a + b)[:, :1], a[:, 1:]], 1),
+    ),
+    "the sum": (
+        lambda a, b: (a + b).relu_() + a,
+        lambda a, b: (a + b).relu() + a,
+    ),
+}
+
+
+def _part_written(a: Tensor, z: Tensor) -> Tensor:
+    a[:, :1] += z[:, :1]
+    return a
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("ledger", [False, True])
+def test_addends_may_be_overwritten_later(write: str, ledger: bool) -> None:
+    class Model(nn.Module):
+        def __init__(self, form: Form) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.one, self.two = nn.Linear(5, 4), nn.Linear(5, 4)
+            self.form = form
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.form(self.one(x), self.two(x))
+
+    x = random(3, 5)
+    found, want = (
+        lxt.attribute(Model(form).double(), x, 1, "epsilon_plus_ratio", ledger=ledger)
+        for form in WRITES[write]
+    )
+    assert torch.allclose(found.relevance, want.relevance, atol=1e-12)
+    assert not ledger or (found.ledger is not None and found.ledger.closed)
+
+
+def test_one_number_an_addition_is_kept() -> None:
+    kept: list[int] = []
+
+    def keep(t: Tensor) -> Tensor:
+        kept.append(t.numel())
+        return t
+
+    a, b = (random(4, 6, seed=i).requires_grad_() for i in (0, 1))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        rules.Ratio().add(torch.add, a, b)
+    assert kept == [24]

@@ -1,8 +1,8 @@
 """What attention weights alone say: raw, rolled out over layers, weighted by their gradients.
 
-All three read one row of a matrix [tokens, tokens]: that of the token the model's answer is read
-from.  It is the last real one where attention is causal, the first (CLS) otherwise, and the mean of
-all rows where a vision model has no token in front of its patches.
+All three read a row of a matrix [tokens, tokens]: that of the token the model's answer is read
+from, and the mean of several where the model pools tokens.  Which ones shows in the gradient at the
+last attention: a token that nothing reads has none.
 """
 
 from __future__ import annotations
@@ -70,23 +70,14 @@ class Attention:
                 logits = task.logits({n: v.clone() for n, v in one.inputs.items()})
             if not seen.weights:
                 raise UnsuitableError("no attention over all of the model's tokens was seen")
-            slopes: list[Tensor] = []
-            if self.gradients:
-                score = logits[0, one.targets[0]]
-                slopes = [g[0] for g in torch.autograd.grad(score, seen.weights)]
+            wanted = seen.weights if self.gradients else seen.weights[-1:]
+            score = logits[0, one.targets[0]]
+            slopes = [g[0] for g in torch.autograd.grad(score, wanted)]
         weights = [w[0].detach() for w in seen.weights]
-        row = _read(self.combine(weights, slopes), weights, task, tokens)
-        return _units(task, one, row)
-
-
-def _read(matrix: Tensor, weights: Sequence[Tensor], task: Task, tokens: int) -> Tensor:
-    """The row [tokens] of the token that the answer is read from."""
-    causal = tokens > 1 and all(bool((w.triu(1) == 0).all()) for w in weights)
-    if causal:
-        return matrix[-1]
-    if task.kind == "image" and task.prefix == 0:
-        return matrix.mean(0)
-    return matrix[0]
+        read = slopes[-1].abs().amax((0, 2)) > 0
+        matrix = self.combine(weights, slopes)
+        # a gradient of 0 for all says nothing
+        return _units(task, one, matrix[read].mean(0) if bool(read.any()) else matrix.mean(0))
 
 
 def _units(task: Task, one: Batch, row: Tensor) -> Tensor:

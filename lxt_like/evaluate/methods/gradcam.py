@@ -24,8 +24,9 @@ class GradCam:
     """sum_d mean_t(dy/dh_td) h_td over the places h that the last block reads.
 
     Its input rather than its output, of which a CLS model reads one token only.  For CNNs h is the
-    last convolution's output.  Where h has other places than the units (a CNN's map, the tokens of
-    a hierarchical transformer's last stage) the sum is brought to them by bilinear interpolation.
+    last feature map, before it is pooled, that all behind it reads.  Where h has other places than
+    the units (a CNN's map, the tokens of a hierarchical transformer's last stage) the sum is
+    brought to them by bilinear interpolation.
     The sign is kept, where the original cuts at zero for its pictures: ranks need it.
 
     Source: Selvaraju et al. 2017, arXiv:1610.02391.
@@ -33,17 +34,19 @@ class GradCam:
     Attributes:
         module: whose input (``reads``) or output h is.
         layout: of h on the picture; None: its positions are those of the batch.
+        turn: the run of the module in a forward whose output is h, counted from 0.
     """
 
     module: nn.Module
     reads: bool
     layout: Layout | None
+    turn: int = 0
 
     def __call__(self, task: Task, batch: Batch) -> list[Tensor]:
         found = []
         for i in range(len(batch)):
             one = trimmed(batch.select([i]))
-            hidden = _Hidden()
+            hidden = _Hidden(self.turn)
             handle = (
                 self.module.register_forward_pre_hook(partial(_entering, hidden), with_kwargs=True)
                 if self.reads
@@ -54,7 +57,7 @@ class GradCam:
                     inputs = {n: v.clone() for n, v in one.inputs.items()}
                     score = task.logits(inputs)[0, one.targets[0]]
                     if hidden.value is None:
-                        raise UnsuitableError("the last block or convolution gave no hidden states")
+                        raise UnsuitableError("the last block or feature map gave no hidden states")
                     (slope,) = torch.autograd.grad(score, [hidden.value])
             finally:
                 handle.remove()
@@ -84,7 +87,9 @@ class GradCam:
 class _Hidden:
     """A place for the tensor that a hook catches."""
 
-    value: Tensor | None = None
+    def __init__(self, turn: int) -> None:
+        self.left = turn
+        self.value: Tensor | None = None
 
 
 def _entering(hidden: _Hidden, module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -96,13 +101,16 @@ def _entering(hidden: _Hidden, module: nn.Module, args: Any, kwargs: Any) -> Any
     return with_hidden(args, kwargs, hidden.value.clone())
 
 
-def _leaving(hidden: _Hidden, module: nn.Module, args: Any, out: Tensor) -> Tensor:
+def _leaving(hidden: _Hidden, module: nn.Module, args: Any, out: Tensor) -> Tensor | None:
+    hidden.left -= 1
+    if hidden.left != -1:
+        return None
     hidden.value = out.detach().requires_grad_()
     return hidden.value.clone()
 
 
 def make_gradcam(task: Task, seed: int) -> Scores:
-    """Where the last block, or the last convolution with a map, is."""
+    """Where the last block, or the last feature map, is."""
     probe = task.probe()
     try:
         made = _made(task, probe)
@@ -112,6 +120,10 @@ def make_gradcam(task: Task, seed: int) -> Scores:
     return made
 
 
+def _answer(task: Task, pixels: Tensor) -> Tensor:
+    return task.logits({"pixels": pixels})
+
+
 def _made(task: Task, probe: Batch) -> GradCam:
     run = partial(task.logits, probe.inputs)
     tokens = int(probe.lengths[0])
@@ -119,11 +131,12 @@ def _made(task: Task, probe: Batch) -> GradCam:
     if task.kind == "text" or task.tokens:
         blocks = find_blocks(task.model, run, 1, tokens)
     if task.kind == "image":
-        height, width = probe.inputs["pixels"].shape[-2:]
-        place, conv = last_place(task.model, run, (height, width), task.prefix)
+        place, found = last_place(
+            task.model, partial(_answer, task), probe.inputs["pixels"], task.prefix
+        )
         plain = place is None or place.shape[:2] == (1, tokens)
-        if conv is not None and not (place is None and blocks):
-            return GradCam(conv, False, Layout("first"))
+        if found is not None and not (place is None and blocks):
+            return GradCam(found.module, False, Layout("first"), found.turn)
         if place is not None and not (blocks and plain):
             return GradCam(place.module, True, place.layout)
     if blocks:

@@ -67,7 +67,10 @@ class ImageModel:
         """
         if not images:
             raise InputError("expected at least one image")
-        made = [self.preprocess(image) for image in images]
+        return self.stacked([self.preprocess(image) for image in images])
+
+    def stacked(self, made: list[Tensor]) -> Tensor:
+        """Pixels [3, H, W] of several images as a batch, see :meth:`batch`."""
         if len({m.shape for m in made}) > 1:
             sizes = ", ".join(str(tuple(m.shape[1:])) for m in made[:4])
             raise InputError(

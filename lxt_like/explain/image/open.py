@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import InputError
+from ...numerics import upcast
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -204,7 +205,9 @@ def _grey(values: np.ndarray[Any, Any]) -> Image:
 def _of_array(given: Any) -> Image:
     from PIL import Image
 
-    values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if isinstance(given, Tensor):  # numpy has no bfloat16
+        given = upcast(given.detach().cpu()) if given.is_floating_point() else given.cpu()
+    values = np.asarray(given)
     if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[-1] not in (1, 3, 4):
         values = np.moveaxis(values, 0, -1)
     if values.ndim == 3 and values.shape[-1] == 1:

@@ -25,6 +25,7 @@ from ..run import Bar
 from .model import ImageModel, load_image_model
 from .open import is_image_like, open_image
 from .places import blocks, layer_maps
+from .prepared import Prepared, prepare
 from .processing import Preprocess
 from .result import ImageExplanation
 
@@ -47,12 +48,14 @@ class _Named(Target):
 
 @dataclass(frozen=True)
 class _Item:
-    """One image, prepared: its place among those given, pixels [3, H, W], name and notes."""
+    """One image and its place among those given."""
 
     at: int
-    pixels: Tensor
-    name: str
-    notes: tuple[str, ...]
+    image: Prepared
+
+    @property
+    def pixels(self) -> Tensor:
+        return self.image.pixels
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def _chunks(
     chunk: list[_Item] = []
     for at, given in enumerate(images):
         try:
-            item = _prepared(loaded, at, given)
+            item = _Item(at, prepare(loaded, given))
         except InputError as error:
             if not skip:
                 if len(images) == 1:
@@ -176,18 +179,6 @@ def _chunks(
         chunk.append(item)
     if chunk:
         yield chunk
-
-
-def _prepared(loaded: ImageModel, at: int, given: Any) -> _Item:
-    if isinstance(given, Tensor) and given.is_floating_point():
-        if given.dim() != 3 or given.shape[0] != 3:
-            raise InputError(
-                "a float tensor is one image as the model takes it, [3, H, W], got shape "
-                f"{tuple(given.shape)}"
-            )
-        return _Item(at, given.detach(), "", ())
-    opened = open_image(given)
-    return _Item(at, loaded.preprocess(opened.image), opened.name, opened.notes)
 
 
 def _skip(what: str, error: Exception) -> None:
@@ -286,10 +277,10 @@ def _assemble(
         top=top,
         account=found.ledger.account(i) if found.ledger is not None else None,
         layers=layer_maps(found.layers, i, batch, cells, height / width),
-        name=item.name,
+        name=item.image.name,
         model=loaded.name,
         composite=options.name,
-        notes=item.notes,
+        notes=item.image.notes,
     )
 
 

@@ -9,8 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import RuleError
-from ...rules.activation import SHAPES, Activation, Identity, Shape, clamp_shape, softplus_shape
+from ...rules.activation import (
+    SHAPES,
+    Activation,
+    Identity,
+    Shape,
+    clamp_shape,
+    softplus_shape,
+    threshold_shape,
+)
 from ...rules.rectifier import Rectifier
+from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
 from ..roles import WEIGHTS
 from ..session import Session
@@ -170,15 +179,15 @@ def _rectified(
 @handles("activation", "threshold")
 def _threshold(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x where x > threshold, else a value: a rectifier if both are 0."""
-    at, value = (
-        argument(args, kwargs, 1, "threshold", None),
-        argument(args, kwargs, 2, "value", None),
-    )
+    x = args[0]
+    at, value = (argument(args, kwargs, i, n, 0) for i, n in ((1, "threshold"), (2, "value")))
+    in_place = bool(argument(args, kwargs, 3, "inplace", False))
     if at == 0 and value == 0:
-        return _relu(session, F.relu, args[:1], {"inplace": bool(kwargs.get("inplace"))})
-    out = func(*args, **kwargs)
-    session.note(out, func)
-    return out
+        return _relu(session, F.relu, args[:1], {"inplace": in_place})
+    if not is_active(x):
+        return func(*args, **kwargs)
+    options = {"threshold": at, "value": value, "inplace": in_place}
+    return _ruled(session, F.threshold, (x,), options, threshold_shape(at, value), "activation")
 
 
 @handles("activation", "leaky_relu", "leaky_relu_")
@@ -193,7 +202,30 @@ def _leaky_relu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     return out
 
 
+@handles("activation", "rrelu", "rrelu_")
+def _rrelu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A leaky ReLU of the mean slope; in training mode the slopes are drawn."""
+    x: Tensor = args[0]
+    if is_active(x) and argument(args, kwargs, 3, "training", False):
+        session.refuse(
+            "rrelu draws its slopes (training mode): each explanation would be random; "
+            "call model.eval() first"
+        )
+    if not is_active(x) or argument(args, kwargs, 3, "training", False):
+        return func(*args, **kwargs)
+    ends = (argument(args, kwargs, 1, "lower", 1 / 8), argument(args, kwargs, 2, "upper", 1 / 3))
+    in_place = ENTRIES[func].name == "rrelu_" or bool(argument(args, kwargs, 4, "inplace", False))
+    if session.rectifying:
+        options = {"inplace": in_place}
+        return _ruled(session, F.rrelu, (x, *ends), options, Shape(0.0, 1.0), "activation")
+    session.rule("activation", func)
+    out = F.rrelu(x, *ends, inplace=in_place)
+    replace(out, Tag("activation"))
+    claim_node(out)
+    return out
+
+
 for _name in ("sigmoid", "tanh", "silu", "elu", "celu", "selu", "hardswish", "mish", "exp", "erf"):
     in_place(_name, f"{_name}_")
-for _name in ("clamp", "clamp_min", "clamp_max", "clip", "hardtanh"):
+for _name in ("threshold", "clamp", "clamp_min", "clamp_max", "clip", "hardtanh"):
     in_place(_name, f"{_name}_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,12 @@ from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles, in_place
 from ..roles import mix, softmax_axis
 from ..session import Session
+<<<<<<< HEAD
 from ..tags import carry, is_weight, mark_weight, put_twin, rank, tag, twin
+=======
+from ..tags import carry, is_weight, rank, tag
+from ..twins import put_twin, twin
+>>>>>>> fixc
 from .common import is_active
 from .ruled import ruled
 
@@ -262,8 +268,9 @@ def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
     if not sums or rank(x) > 1:  # a sum of weights is a weight, of activations a signal
         carry(x, out)
     if not sums:  # every element of the output is one of the input
-        mate = twin(x) if session.first_layer else None
-        put_twin(out, None if mate is None else func(equation, mate))
+        found = twin(x) if session.first_layer else None
+        move = partial(func, equation)
+        put_twin(out, None if found is None else found.after(move, move(found.tensor)))
     return out
 
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from ...rules.base import Gradient
-from ...rules.linear import operation_of
 from ...rules.norm import ConstantScale, _BetaShare
-from ..merge import follow
+from ..merge import follow, operation_of
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from .common import is_active

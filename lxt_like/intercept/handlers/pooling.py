@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,8 @@ from ...numerics import inner
 from ..registry import ENTRIES, Entry, Func, functions, handles, register
 from ..roles import hand_on
 from ..session import Session
-from ..tags import carry, put_twin, twin
+from ..tags import carry
+from ..twins import Step, put_twin, twin
 
 _NAMES = """
     max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
@@ -32,7 +32,8 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     if session.first_layer:
         number = 3 if ENTRIES[func].name == "pad" else 2
         rest = {k: v for k, v in kwargs.items() if k != "value"}
-        _frame(session, out, args[0], partial(_call, func, args[1:number], rest))
+        place = partial(_call, func, args[1:], kwargs)
+        _frame(session, out, args[0], partial(_call, func, args[1:number], rest), place)
     hand_on(session, func, args, kwargs, out)
     return out
 
@@ -42,7 +43,8 @@ def _cut(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     out = func(*args, **kwargs)
     carry(args[0], out)
     if session.first_layer:
-        _frame(session, out, args[0], partial(_call, func, args[1:], kwargs))
+        move = partial(_call, func, args[1:], kwargs)
+        _frame(session, out, args[0], move, move)
     return out
 
 
@@ -55,15 +57,18 @@ def _call(func: Func, rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) 
     return out
 
 
-def _frame(session: Session, out: Tensor, x: Any, move: Callable[[Tensor], Tensor]) -> None:
-    """The twin goes where ``x`` goes; what falls on zeros that ``move`` adds is no input's."""
-    mate = twin(x)
-    if mate is None:
+def _frame(session: Session, out: Tensor, x: Any, move: Step, place: Step) -> None:
+    """The twin goes where ``x`` goes; what falls on zeros that ``move`` adds is no input's.
+
+    ``place``: what was done to ``x``, with the number that its frame holds.
+    """
+    found = twin(x)
+    if found is None:
         return
-    moved = move(mate)
-    put_twin(out, moved)
+    moved = move(found.tensor)
+    put_twin(out, found.after(place, moved))
     if session.measure is not None:
-        inside = move(torch.ones_like(mate))
+        inside = move(torch.ones_like(found.tensor))
         session.measure.declare(moved, partial(_frame_share, inside == 0))
 
 

@@ -13,8 +13,8 @@ from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
 from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
+from ..twins import shift_twin
 from .common import argument, is_active
-from .structural import keep_twin
 
 
 def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     out = func(*args, **kwargs)
     carry(a if is_active(a) else b, out)
     if session.first_layer:
-        keep_twin(args, out)
+        shift_twin(func, args, kwargs, out)
     return out
 
 
@@ -84,7 +84,7 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         out = func(*args, **kwargs)
         carry(a, out)
         if session.first_layer:
-            keep_twin(args, out)
+            shift_twin(func, args, kwargs, out)
         return out
     if not is_active(a) or is_weight(a):
         out = func(*args, **kwargs)

@@ -10,12 +10,17 @@ from torch import Tensor
 
 from ...errors import RuleError
 from ...rules.base import Rule
+from ...rules.first import FirstLayerRule
 from ...rules.linear import LinearRule
 from ...rules.maps import LinearMap
 from ..registry import ENTRIES, Func
 from ..session import Session
+<<<<<<< HEAD
 from ..tags import is_weight, twin
 from .common import is_active
+=======
+from ..twins import twin
+>>>>>>> fixc
 
 
 def ruled(
@@ -32,15 +37,16 @@ def ruled(
     assert isinstance(rule, LinearRule)
     signal = bias if is_active(bias) and not is_weight(bias) else None
     straight = None
-    if rule.first:
-        straight = twin(x)
-        if straight is None:
+    if isinstance(rule, FirstLayerRule):
+        found = twin(x)
+        if found is None:
             raise RuleError(
                 f"{rule!r} gives relevance to inputs that are 0, so it can only be used where the "
                 f"explained input itself, moved or normalised at most, enters a linear operation; "
                 f"this {ENTRIES[func].name} in {session.path or 'the model'} reads something else. "
                 'Assign it with where="first", to a model that takes a float tensor'
             )
+<<<<<<< HEAD
     if signal is None:
         return rule.linear(call, made, x, weight, bias, session.measure, straight)
     if rule.is_gradient:
@@ -55,3 +61,8 @@ def ruled(
 
 def _product(made: LinearMap, weight: Tensor, x: Tensor) -> Tensor:
     return made.forward(x, weight)
+=======
+        straight = found.tensor
+        rule = rule.carried(found.source, found.carry, x.detach())
+    return rule.linear(call, made, x, weight, bias, session.measure, straight)
+>>>>>>> fixc

@@ -13,11 +13,20 @@ import torch
 from torch import Tensor
 
 from ...rules.add import Ratio
+<<<<<<< HEAD
 from ..causes import MOVED, filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
 from ..tags import Tag, carry, flat, follow, put_twin, replace, tag, twin
+=======
+from ..causes import filled_diagonal, out_of_place, overwritten, set_item
+from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
+from ..roles import WEIGHTS, common_role, give, is_signal
+from ..session import Session
+from ..tags import Tag, carry, flat, replace, tag
+from ..twins import cast_twin, move_twin, put_twin, shift_twin, twin
+>>>>>>> fixc
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -28,8 +37,15 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
+<<<<<<< HEAD
     requires_grad_
+=======
+    requires_grad_ swapdims_ channel_shuffle
+>>>>>>> fixc
 """.split()
+
+_BY_VALUE = ("topk", "sort")
+"""Moves that depend on the values moved."""
 
 CASTS = "to type type_as float half bfloat16 double".split()
 """Casts: a narrowing one loses rounding."""
@@ -61,10 +77,15 @@ def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     if isinstance(source, Tensor) and tag(source) is not None:
         carry(source, out)
     if session.first_layer:
-        _move_twin(func, args, kwargs, source, out)
+        entry = ENTRIES[func]
+        if entry.kind == "cast":
+            cast_twin(func, args, kwargs, out)
+        elif entry.name not in _BY_VALUE:
+            move_twin(func, args, kwargs, out)
     return out
 
 
+<<<<<<< HEAD
 def _move_in_place(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -97,6 +118,8 @@ def _move_twin(
             put_twin(part, moved)
 
 
+=======
+>>>>>>> fixc
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights written into constants (a router's dense form) stay weights."""
     out = func(*args, **kwargs)
@@ -129,17 +152,8 @@ def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
     give(session, args[:2], out, _role_of_sum(session, args))
     if session.first_layer:
-        keep_twin(args, out)
+        shift_twin(func, args, kwargs, out)
     return out
-
-
-def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
-    """An explained input shifted or scaled by a constant: it takes the relevance whole."""
-    mates = [m for m in (twin(t) for t in args[:2]) if m is not None]
-    # a ledger reads constants through leaves of its own
-    signals = [t for t in args[:2] if isinstance(t, Tensor) and t.requires_grad and not t.is_leaf]
-    if len(mates) == 1 and len(signals) == 1:
-        put_twin(out, mates[0])
 
 
 def _add_in_place(
@@ -147,11 +161,15 @@ def _add_in_place(
 ) -> Any:
     role = _role_of_sum(session, args)
     rule = _splitting(session, func, args)
+    mates = tuple(twin(t) for t in args[:2]) if session.first_layer else ()
     if rule is None:
         out = func(*args, **kwargs)
-    else:  # what is overwritten could not be read again in the backward
-        out = args[0].copy_(_split(rule, func, (args[0].clone(), *args[1:]), kwargs))
+    else:
+        out = args[0].copy_(_split(rule, func, args, kwargs))
     replace(out, None if role is None else Tag(role))
+    plain, _, _ = out_of_place(func, args, kwargs)
+    if any(mates) and plain is not None:
+        shift_twin(plain, args, kwargs, out, mates)
     return out
 
 
