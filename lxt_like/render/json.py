@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from ..errors import InputError
 from ..explanation import Explained, ImageData, TextData, Token, Word
 from .checked import Node, read_string
+from .contradictions import refuse_text
 from .escape import acts
 from .image_json import decode_image, encode_image
 from .json_parts import (
@@ -114,7 +115,8 @@ def from_json(text: str) -> Explained | list[Explained]:
     """What :func:`to_json` wrote: one explanation, or a list where a list was written.
 
     Raises InputError, with the place in the document, for anything else: malformed JSON,
-    another or a newer schema, a missing, unknown or mistyped field, words off their text.
+    another or a newer schema, a missing, unknown or mistyped field, words off their text, sums that
+    contradict each other.
     """
     if not isinstance(text, str):
         raise InputError(f"expected the JSON as a string, got {type(text).__name__}")
@@ -169,6 +171,7 @@ def _decode(value: object, where: str) -> TextData:
         check(data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    refuse_text(data, where)
     return data
 
 

@@ -246,6 +246,11 @@ def test_windows_that_do_not_fit(engine: Engine, classifier: Any, wordpiece: Any
     for bad in ({"window": 0}, {"window": 8, "stride": -1}, {"batch_size": 0}):
         with pytest.raises(InputError, match="whole number"):
             explain(classifier, "a", tokenizer=wordpiece, **bad)  # type: ignore[call-overload]
+    # whether or not the text is long enough to need windows
+    with pytest.raises(InputError, match="expected a window beside stride=3"):
+        explain(classifier, "a", stride=3, tokenizer=wordpiece)
+    with pytest.raises(InputError, match="from 0 to 2, got 9: window=5 leaves 3 tokens"):
+        explain(classifier, "a", window=5, stride=9, tokenizer=wordpiece)
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "\x00", "\u200b"])
