@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .classes import Index, kind_of, label_of
+from .classes import Names as Names
+from .classes import class_names as class_names
+from .classes import indices_of as indices_of
 from .errors import InputError, TargetError
 from .intercept.graph import claim
-
-Index = int | str | Tensor | Sequence[Any]
-Names = Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -45,55 +46,6 @@ class Target:
         raise InputError(f"{type(self).__name__} does not define a score")
 
 
-def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
-    """Class indices [batch] for an index, a name, one per sample, or None (the predicted class).
-
-    Raises:
-        TargetError: for an unknown class; the message lists the known ones.
-    """
-    batch, classes = logits.shape
-    if given is None:
-        return logits.detach().argmax(-1)
-    if isinstance(given, Tensor):
-        if given.is_floating_point() or given.dtype == torch.bool or given.dim() > 1:
-            raise TargetError(
-                f"a target tensor holds one class index per sample, got {given.dtype} "
-                f"of shape {tuple(given.shape)}"
-            )
-        given = given.tolist()
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        if len(given) != batch:
-            raise TargetError(f"got {len(given)} targets for a batch of {batch}")
-        values = [_index(g, classes, names) for g in given]
-    else:
-        values = [_index(given, classes, names)] * batch
-    return torch.tensor(values, device=logits.device)
-
-
-def _index(given: Any, classes: int, names: Names) -> int:
-    if isinstance(given, bool) or not isinstance(given, (Integral, str)):
-        raise TargetError(
-            f"a target is a class index or name, got {type(given).__name__}: {given!r}"
-        )
-    if not isinstance(given, str):
-        at = int(given)
-        if not -classes <= at < classes:
-            raise TargetError(f"class index {at} is out of range: the model has {classes} classes")
-        return at % classes
-    exact = [i for i, name in names.items() if name == given]
-    loose = [i for i, name in names.items() if name.lower() == given.lower()]
-    found = exact or loose
-    if len(found) != 1:
-        known = ", ".join(repr(n) for n in list(names.values())[:20]) or "none: give an index"
-        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-        raise TargetError(f"unknown class {given!r}; the model's classes are {known}{more}")
-    return int(found[0])
-
-
-def _label(i: int, names: Names) -> str:
-    return names.get(i, str(i))
-
-
 def _pick(logits: Tensor, at: Tensor) -> Tensor:
     return logits.gather(-1, at[:, None]).squeeze(-1)
 
@@ -106,7 +58,7 @@ class Logit(Target):
 
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         at = indices_of(self.c, logits, names)
-        return Resolved(_pick(logits, at), at, tuple(_label(i, names) for i in at.tolist()))
+        return Resolved(_pick(logits, at), at, tuple(label_of(i, names) for i in at.tolist()))
 
 
 @dataclass(frozen=True)
@@ -119,10 +71,10 @@ class Contrast(Target):
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         at, foil = indices_of(self.c, logits, names), indices_of(self.foil, logits, names)
         if bool((at == foil).any()):
-            same = _label(int(at[at == foil][0]), names)
+            same = label_of(int(at[at == foil][0]), names)
             raise TargetError(f"a contrast needs two classes, got {same!r} as target and as foil")
         labels = tuple(
-            f"{_label(a, names)} rather than {_label(b, names)}"
+            f"{label_of(a, names)} rather than {label_of(b, names)}"
             for a, b in zip(at.tolist(), foil.tolist(), strict=True)
         )
         return Resolved(_pick(logits, at) - _pick(logits, foil), None, labels)
@@ -130,18 +82,28 @@ class Contrast(Target):
 
 @dataclass(frozen=True)
 class LogProb(Target):
-    """log softmax of class ``c``; what the softmax keeps (minus the entropy) is declared."""
+    """log p of class ``c``: log softmax, of a multi-label head log sigmoid.
+
+    What the softmax or sigmoid keeps (minus its entropy) is declared.
+    """
 
     c: Index | None = None
 
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
+        _require_probability(logits, names, "log-probability")
         at = indices_of(self.c, logits, names)
+        labels = tuple(f"log p({label_of(i, names)})" for i in at.tolist())
+        if kind_of(names) == "labels":  # each class against its absence: a softmax of z and 0
+            z = _pick(logits, at)
+            score = torch.nn.functional.logsigmoid(z)
+            claim(score, (logits,))
+            both = torch.stack([z, torch.zeros_like(z)], -1).detach().double()
+            return Resolved(score, at, labels, {"softmax": _absorbed(torch.log_softmax(both, -1))})
         log_p = torch.log_softmax(logits, -1)
         claim(log_p, (logits,))
-        frozen = log_p.detach().double()
-        kept = torch.where(frozen.exp() == 0, 0.0, frozen.exp() * frozen).sum(-1)
-        labels = tuple(f"log p({_label(i, names)})" for i in at.tolist())
-        return Resolved(_pick(log_p, at), at, labels, {"softmax": kept})
+        return Resolved(
+            _pick(log_p, at), at, labels, {"softmax": _absorbed(log_p.detach().double())}
+        )
 
 
 @dataclass(frozen=True)
@@ -149,23 +111,42 @@ class LogOdds(Target):
     """log p / (1 - p) of class ``c``: its logit minus the logsumexp of all others.
 
     What the others' softmax q keeps, sum_j q_j log q_j, is declared; with two classes that is 0
-    and the target is their contrast.
+    and the target is their contrast.  Of a multi-label head it is the logit itself.
     """
 
     c: Index | None = None
 
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
-        if logits.shape[-1] < 2:
-            raise TargetError("log-odds need two classes or more; this model has one output")
+        _require_probability(logits, names, "log-odds")
         at = indices_of(self.c, logits, names)
+        labels = tuple(f"log odds of {label_of(i, names)}" for i in at.tolist())
+        if kind_of(names) == "labels":
+            return Resolved(_pick(logits, at), at, labels)
         chosen = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, at[:, None], True)
         others = logits.masked_fill(chosen, float("-inf"))
         score = _pick(logits, at) - torch.logsumexp(others, -1)
         claim(score, (logits,))
-        log_q = torch.log_softmax(others.detach().double(), -1)
-        kept = torch.where(log_q.exp() == 0, 0.0, log_q.exp() * log_q).sum(-1)
-        labels = tuple(f"log odds of {_label(i, names)}" for i in at.tolist())
+        kept = _absorbed(torch.log_softmax(others.detach().double(), -1))
         return Resolved(score, at, labels, {"softmax": kept})
+
+
+def _absorbed(log_p: Tensor) -> Tensor:
+    """sum_j p_j log p_j, what a softmax p does not pass on to its logits."""
+    return torch.where(log_p.exp() == 0, 0.0, log_p.exp() * log_p).sum(-1)
+
+
+def _require_probability(logits: Tensor, names: Names, what: str) -> None:
+    kind = kind_of(names)
+    if kind == "values":
+        raise TargetError(
+            f"expected a target that a regression head has, got its {what}: its outputs are "
+            "values without a probability; explain one by its name or index"
+        )
+    if kind == "classes" and logits.shape[-1] < 2:
+        raise TargetError(
+            f"expected two classes or more for a target of {what}, got a model with one output, "
+            "whose softmax is constant: explain the output itself"
+        )
 
 
 @dataclass(frozen=True)
@@ -271,12 +252,6 @@ def as_target(given: Any) -> Target:
     if callable(given):
         return Score(given)
     return Logit(given)
-
-
-def class_names(model: Any) -> dict[int, str]:
-    """``config.id2label`` of a transformers classifier; empty for other models."""
-    names = getattr(getattr(model, "config", None), "id2label", None)
-    return {int(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else {}
 
 
 def sequence_logits(output: Any) -> Tensor:

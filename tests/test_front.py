@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import lxt_like
+from lxt_like.errors import InputError
 
 
 def run(code: str) -> str:
@@ -85,3 +89,34 @@ def test_importing_takes_a_tenth_of_a_second(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     assert min(taken) < 0.15
+
+
+@pytest.mark.parametrize("kind", ["array", "objects", "one", "bytes"])
+def test_an_array_of_strings_is_texts(kind: str) -> None:
+    model, texts = lxt_like.demo.sentiment(), ["A film.", "Bad."]
+    if kind == "bytes":
+        for given in (b"A film.", [b"A film."], np.array([b"A film."])):
+            with pytest.raises(InputError, match="decode it first"):
+                lxt_like.explain(model, given, ledger=False)
+        return
+    given = np.array("A film.") if kind == "one" else np.array(texts)
+    if kind == "objects":
+        given = np.array(texts, dtype=object)
+    found = lxt_like.explain(model, given, ledger=False)
+    assert found == lxt_like.explain(model, given.tolist(), ledger=False)
+    with pytest.raises(InputError, match="leave missing texts out"):
+        lxt_like.explain(model, np.array(["A film.", None], dtype=object))
+
+
+def test_bytes_and_arrays_of_numbers_are_images(tmp_path: Path) -> None:
+    model = lxt_like.demo.vit()
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    (tmp_path / "a.png").write_bytes(file.getvalue())
+    one = lxt_like.explain(model, pixels, ledger=False)
+    paths = np.array([str(tmp_path / "a.png")])
+    for same in (file.getvalue(), [file.getvalue()], paths):
+        found = lxt_like.explain(model, same, ledger=False)
+        found = found[0] if isinstance(found, list) else found
+        assert np.array_equal(found.channels, one.channels)

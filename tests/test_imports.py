@@ -16,8 +16,8 @@ PACKAGE = Path(lxt_like.__file__).parent
 
 # every room may import those before it
 ROOMS = """
-    lazy errors numerics explanation rules composites intercept nn patch ledger observe targets
-    attribution methods render explain evaluate demo cli
+    lazy errors numerics explanation rules composites intercept nn patch ledger observe classes
+    targets attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (
     "transformers",

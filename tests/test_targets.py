@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,47 @@ def test_log_odds_of_two_classes_are_their_contrast() -> None:
     assert one.ledger.entries.keys() == other.ledger.entries.keys() == {"bias"}
     with pytest.raises(TargetError, match="two classes or more"):
         lxt.attribute(torch.nn.Linear(4, 1), torch.randn(1, 4), lxt.LogOdds(0))
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp"])
+def test_probabilities_of_a_multi_label_head_are_sigmoids(composite: str) -> None:
+    model, batch = build("bert", dtype=torch.float64), inputs("bert")
+    model.config.problem_type = "multi_label_classification"
+    z = model(**batch).logits[:, 2].detach()
+    p = z.sigmoid()
+    plain = lxt.attribute(model, batch, 2, composite).relevance
+    got = lxt.attribute(model, batch, lxt.LogProb(2), composite, ledger=True)
+    assert relative_error(got.score, p.log()) < 1e-12
+    assert relative_error(got.relevance, (1 - p)[:, None] * plain) < 1e-10
+    assert closing_error(got.ledger) < 1e-12
+    alone = lxt.attribute(model, batch, 2, composite, ledger=True).ledger.entries
+    kept = got.ledger.entries["softmax"] - (1 - p) * alone.get("softmax", torch.zeros(2))
+    assert relative_error(kept, p * p.log() + (1 - p) * (1 - p).log()) < 1e-10
+    odds = lxt.attribute(model, batch, lxt.LogOdds(2), composite, ledger=True)
+    assert relative_error(odds.score, (p / (1 - p)).log()) < 1e-10
+    assert relative_error(odds.relevance, plain) < 1e-10
+    assert closing_error(odds.ledger) < 1e-12
+
+
+def test_far_logits_of_a_multi_label_head_stay_finite() -> None:
+    net = torch.nn.Linear(1, 2)
+    net.config = SimpleNamespace(problem_type="multi_label_classification")
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[400.0], [-400.0]]))
+    for c, score in ((0, 0.0), (1, -400.0)):
+        got = lxt.attribute(net, torch.ones(1, 1), lxt.LogProb(c), ledger=True)
+        assert float(got.score) == pytest.approx(score, abs=1.0)
+        assert got.ledger.closed
+
+
+@pytest.mark.parametrize("target", [lxt.LogProb(0), lxt.LogOdds(0)])
+def test_values_have_no_probability(target: Any) -> None:
+    model, batch = build("bert"), inputs("bert")
+    model.config.problem_type = "regression"
+    with pytest.raises(TargetError, match=r"regression head .* values without a probability"):
+        lxt.attribute(model, batch, target)
+    with pytest.raises(TargetError, match=r"two classes or more .* one output"):
+        lxt.attribute(torch.nn.Linear(4, 1), torch.randn(1, 4), target)
 
 
 def test_functions_of_the_logits() -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..explain.decoding import decode
 from .streams import is_terminal, say
 
 EXAMPLE = 'lxt-like explain "A gripping, funny film."'
-_BOMS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",  # as Windows PowerShell writes files
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,7 @@ def _read_stdin() -> bytes:
 
 def _lines(data: bytes, name: str) -> list[Line]:
     """Every line that is not blank, numbered as an editor numbers it."""
-    rows = _decode(data, name).split("\n")
+    rows = decode(data, name).split("\n")
     lines = [
         Line(row.removesuffix("\r"), f"{name}, line {number}")
         for number, row in enumerate(rows, 1)
@@ -89,18 +84,3 @@ def _lines(data: bytes, name: str) -> list[Line]:
     if not lines:
         raise InputError(f"no text to explain in {name}; try: {EXAMPLE}")
     return lines
-
-
-def _decode(data: bytes, name: str) -> str:
-    encoding = next((name for mark, name in _BOMS.items() if data.startswith(mark)), "utf-8")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        # counted in the bytes before it: what follows may be anything
-        start = data.rfind(b"\n", 0, error.start) + 1
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{name} is not {encoding.removesuffix('-sig').upper()}: byte "
-            f"0x{data[error.start]:02x} in line {line}, at its byte {error.start - start + 1}; "
-            "save it as UTF-8, for instance with: iconv -f LATIN1 -t UTF-8"
-        ) from error

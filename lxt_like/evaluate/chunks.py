@@ -52,8 +52,15 @@ def evaluate_chunk(plan: Plan, samples: Sequence[tuple[int, Given]]) -> Tables:
     tables |= {"skipped": [], "failed": []}
     labels = Labels(plan.task.labels)
     given = {sample.id: (index, sample) for index, sample in samples}
-    rows = [Row(s.id, s.content, labels.index(s.label), s.mask) for _, s in samples]
-    for batch in _batches(plan, rows, given, tables["skipped"]):
+    tables["skipped"] += [
+        {"sample": s.id, "index": index, "reason": s.fault}
+        for index, s in samples
+        if s.fault is not None
+    ]
+    rows = [
+        Row(s.id, s.content, labels.index(s.label), s.mask) for _, s in samples if s.fault is None
+    ]
+    for batch in _batches(plan, rows, given, tables["skipped"]) if rows else ():
         known = [
             records.facts(plan.task, batch, i, *_place(given, row))
             for i, row in enumerate(batch.rows)

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from numbers import Integral
 from pathlib import Path
 from random import Random
@@ -18,17 +19,22 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..explain.image.open import is_image_like
-from .files import Found, folder_of_images, is_image_file, read_rows
+from .files import Found, folder_of_images, is_image_file
+from .rows import Entry, read_rows
 
 
 @dataclass(frozen=True)
 class Given:
-    """One sample as found: its id, content, and label (a name, an index, or None)."""
+    """One sample as found: its id, content, and label (a name, an index, or None).
+
+    ``fault``: why it cannot be read; then it is nothing but a place in the data.
+    """
 
     id: str
     content: Any
     label: str | int | None = None
     mask: Any = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ def _of_name(name: str, columns: Columns, split: str | None) -> Source:
     if path.is_file():
         if is_image_file(path):
             return _of_found(path.name, "image", [Found(path.name, str(path), None, None)])
-        return from_rows(path.name, read_rows(path), columns)
+        named = [n for n in (columns.content, columns.pair, columns.label) if n is not None]
+        return from_entries(path.name, read_rows(path, named), columns)
     if path.suffix.lower() in (".txt", ".tsv", ".csv", ".jsonl") or path.is_absolute():
         raise InputError(f"no such file or folder: {name!r}")
     from .hub import of_hub
@@ -177,31 +184,39 @@ def _of_found(name: str, kind: str, found: Sequence[Found]) -> Source:
 def _of_list(items: list[Any], columns: Columns) -> Source:
     if not items:
         raise InputError("there are no samples: the list is empty")
-    if all(isinstance(item, Mapping) for item in items):
-        return from_rows("a list", items, columns)
-    rows = []
+    there = [item for item in items if item is not None]
+    if there and all(isinstance(item, Mapping) for item in there):
+        entries = [
+            Entry(str(i), {}, "expected a row, got None") if row is None else Entry(str(i), row)
+            for i, row in enumerate(items)
+        ]
+        return from_entries("a list", entries, columns)
+    rows, kinds = [], set()
     for i, item in enumerate(items):
-        content, label = item, None
-        if isinstance(item, tuple):
-            if len(item) != 2:
-                raise InputError(
-                    f"sample {i}: expected a text or image, or (text or image, label), "
-                    f"got a tuple of {len(item)}"
-                )
-            content, label = item
-            label = _index(label)
-            if label is not None and (not isinstance(label, str | int) or isinstance(label, bool)):
-                raise InputError(
-                    f"sample {i}: expected a label's name or index, got {type(label).__name__}"
-                )
-        rows.append(Given(str(i), content, label))
-    kinds = {kind_of(row.content, i) for i, row in enumerate(rows)}
+        try:
+            content, label = _labelled(item)
+            kinds.add(kind_of(content))
+            rows.append(Given(str(i), content, label))
+        except InputError as error:
+            rows.append(Given(str(i), None, fault=str(error)))
+    if not kinds:
+        raise InputError(f"sample {rows[0].id}: {rows[0].fault}")
     if len(kinds) > 1:
         raise InputError("the list holds texts and images: evaluate them one kind at a time")
     return Source("a list", kinds.pop(), Listed(rows), len(rows), [_key(row) for row in rows])
 
 
-def kind_of(content: Any, at: int) -> str:
+def _labelled(item: Any) -> tuple[Any, str | int | None]:
+    if not isinstance(item, tuple):
+        return item, None
+    if len(item) != 2:
+        raise InputError(
+            f"expected a text or image, or (text or image, label), got a tuple of {len(item)}"
+        )
+    return item[0], _index(item[1])
+
+
+def kind_of(content: Any) -> str:
     """``"text"`` or ``"image"``; a string that is an image file's path is an image.
 
     Raises:
@@ -213,7 +228,7 @@ def kind_of(content: Any, at: int) -> str:
         return "text"
     if is_image_like(content):
         return "image"
-    raise InputError(f"sample {at}: expected a text or an image, got {type(content).__name__}")
+    raise InputError(f"expected a text or an image, got {type(content).__name__}")
 
 
 def _key(row: Given) -> list[Any]:
@@ -225,6 +240,8 @@ def _key(row: Given) -> list[Any]:
         content = os.fspath(content)
     elif not isinstance(content, str):
         content = _digest(content)
+    if row.fault is not None:
+        return [row.id, row.fault]
     return [row.id, content, row.label, None if row.mask is None else _digest(row.mask)]
 
 
@@ -252,18 +269,27 @@ _PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "s
 _LABELS = ("label", "labels", "class", "sentiment", "fine_label", "coarse_label")
 
 
-def from_rows(name: str, rows: Sequence[Mapping[str, Any]], columns: Columns) -> Source:
-    """Dicts as samples, their columns named or guessed.
+def from_entries(name: str, entries: Sequence[Entry], columns: Columns) -> Source:
+    """Rows as samples, their columns named or guessed.
 
     Raises:
-        InputError: there are none, or a column that is not there.
+        InputError: there are none, not one can be read, or a column that is not there.
     """
-    if not rows:
+    if not entries:
         raise InputError(f"there are no samples in {name}")
-    wanted = guessed(list(rows[0]), columns, name)
-    given = [of_row(row, str(i), wanted, name) for i, row in enumerate(rows)]
-    kind = kind_of(given[0].content, 0)
-    return Source(name, kind, Listed(given), len(given), [_key(row) for row in given])
+    columns_there = list(dict.fromkeys(column for entry in entries for column in entry.row))
+    wanted = guessed(columns_there, columns, name) if columns_there else columns
+    given = [of_row(e.row, e.where, wanted, e.fault) for e in entries]
+    kinds: list[str] = []
+    for i, sample in enumerate(given):
+        if sample.fault is None and not kinds:
+            try:
+                kinds.append(kind_of(sample.content))
+            except InputError as error:
+                given[i] = replace(sample, content=None, fault=str(error))
+    if not kinds:
+        raise InputError(f"{name}, {given[0].id}: {given[0].fault}")
+    return Source(name, kinds[0], Listed(given), len(given), [_key(row) for row in given])
 
 
 def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
@@ -275,7 +301,13 @@ def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
     for name in (columns.content, columns.pair, columns.label, columns.mask):
         if name is not None and name not in names:
             raise InputError(f"no column {name!r} in {where}; it has {', '.join(names)}")
+    known = {name.lower(): name for name in reversed(names)}
     content, pair = columns.content, columns.pair
+    if content is None:
+        both = next((p for p in _PAIRS if set(p) <= set(known)), None)
+        found = next((n for n in _CONTENT if n in known), None) if both is None else both[0]
+        content = None if found is None else known[found]
+        pair = pair if both is None else known[both[1]]
     if content is None:
         both = next((p for p in _PAIRS if set(p) <= set(names)), None)
         content = next((name for name in _CONTENT if name in names), None) if not both else both[0]
@@ -283,30 +315,43 @@ def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
     if content is None:
         raise InputError(
             f"which column of {where} holds the texts or images? It has {', '.join(names)}: "
-            "name one with content_column (--column)"
+            "name one with columns=Columns(content=...) (--column)"
         )
-    label = columns.label or next((name for name in _LABELS if name in names), None)
+    label = columns.label or next((known[name] for name in _LABELS if name in known), None)
     return Columns(content, pair, label, columns.mask)
 
 
-def of_row(row: Mapping[str, Any], at: str, columns: Columns, where: str) -> Given:
-    """A row as a sample.
-
-    Raises:
-        InputError: the row lacks its content's column.
-    """
-    assert columns.content is not None
-    if columns.content not in row:
-        raise InputError(f"{where}, row {at}: no column {columns.content!r}")
-    content = row[columns.content]
+def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | None = None) -> Given:
+    """A row as a sample; with the fault of one that lacks what it needs."""
+    if fault is None and columns.content not in row:
+        fault = f"no column {columns.content!r}"
+    if fault is not None:
+        return Given(where, None, fault=fault)
+    name = str(row.get("id", where))
+    content = row[str(columns.content)]
     if columns.pair is not None:
         content = (content, row.get(columns.pair))
-    label = row.get(columns.label) if columns.label is not None else None
     mask = row.get(columns.mask) if columns.mask is not None else None
-    label = _index(label)
-    return Given(str(row.get("id", at)), content, None if label == "" else label, mask)
+    label = row.get(columns.label) if columns.label is not None else None
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)  # as tables write whole numbers beside a gap
+    try:
+        label = _index(label)
+    except InputError as error:
+        return Given(name, None, fault=str(error))
+    return Given(name, content, None if label == "" else label, mask)
 
 
-def _index(label: Any) -> Any:
-    """A label that is a whole number of any library as an ``int``."""
-    return int(label) if isinstance(label, Integral) and not isinstance(label, bool) else label
+def _index(label: Any) -> str | int | None:
+    """A label's name or index; NaN marks a gap, as in tables.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if label is None or isinstance(label, str):
+        return label
+    if isinstance(label, Integral) and not isinstance(label, bool):
+        return int(label)
+    if isinstance(label, float) and isnan(label):
+        return None
+    raise InputError(f"expected a label's name or index, got {type(label).__name__}")

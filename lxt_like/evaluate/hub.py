@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def of_dataset(data: Any, columns: Columns, split: str | None, name: str | None 
     print_of = getattr(data, "_fingerprint", None)
     key = [name, split, print_of, wanted.content, wanted.pair, wanted.label, wanted.mask]
     kind = "image" if image or wanted.content in ("image", "img") else "text"
-    return Source(name, kind, _Rows(data, wanted, classes, name), total, key, notes)
+    return Source(name, kind, _Rows(data, wanted, classes), total, key, notes)
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,14 @@ class _Rows:
     data: Any
     columns: Columns
     classes: list[str] | None
-    name: str
 
     def __call__(self) -> Iterator[Given]:
         for at, row in enumerate(self.data):
-            given = of_row(row, str(at), self.columns, self.name)
+            given = of_row(row, str(at), self.columns)
             label = given.label
             if self.classes is not None and isinstance(label, int):
                 label = self.classes[label] if 0 <= label < len(self.classes) else None
-            yield Given(given.id, given.content, label, given.mask)
+            yield replace(given, label=label)
 
 
 def _split_of(data: Mapping[str, Any], split: str | None) -> tuple[Any, tuple[str, ...]]:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def _chunks(source: Source) -> Iterator[list[tuple[int, Given]]]:
         for index, sample in enumerate(source.samples()):
             name = sample.id if sample.id not in seen else f"{sample.id} #{index}"
             seen.add(name)
-            yield index, Given(name, sample.content, sample.label, sample.mask)
+            yield index, replace(sample, id=name)
 
     samples = unique()
     while chunk := list(itertools.islice(samples, CHUNK)):

@@ -56,6 +56,9 @@ class TextTask:
         self.model = loaded.model
         self.name = loaded.name
         self.runner = Runner(loaded, 1 << 30)
+        encodings = [self.reading.encode(text, None, None) for text in ("a", _PROBE)]
+        with evaluation_mode(self.model):
+            self.runner.try_padding([Tokens(0, e, [*range(len(e))]) for e in encodings])
         self.pads = self.runner.pads
         self.limit = token_limit(loaded.model, loaded.tokenizer)
         self.labels = self._labels()

@@ -108,7 +108,7 @@ def tune(
     Args:
         model, processor, labels, cell, device, trust_remote_code, columns: as for
             :func:`lxt.evaluate`.
-        samples: texts or images, in any form that :func:`lxt.evaluate` takes.
+        samples: texts or images, in any form that :func:`lxt.evaluate` takes; at least 8 of them.
         operators: ways to remove units; the SRG is averaged over them; None: the model's first two.
         budget: the most composites to try.
         limit: the most samples to use.
@@ -128,7 +128,8 @@ def tune(
     names = list(task.operators)[:2] if names is None else list(names)
     for name in names:
         operator_of(task, name)
-    rows = _readable(task, [Row(s.id, s.content) for s in source.samples()], target)
+    given = [Row(s.id, s.content) for s in source.samples() if s.fault is None]
+    rows = _readable(task, given, target)
     if len(rows) < LEAST:
         raise InputError(f"tuning needs at least {LEAST} samples that can be read, got {len(rows)}")
     order = np.random.default_rng(seed).permutation(len(rows))

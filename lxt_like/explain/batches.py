@@ -16,6 +16,7 @@ from ..errors import InputError, ModelError
 from . import engine
 from .heads import read_logits
 from .loading import TextModel, input_device
+from .padding import reached, same_predictions
 from .rows import Found, Row, RowResult
 
 Finder = Callable[[Any, Any, Mapping[str, Tensor], Sequence[Row]], list[Found]]
@@ -36,9 +37,10 @@ class Runner:
 
     Rows are padded on the right with the id that the model itself knows as padding.  Where
     padding could change a prediction only rows of one length share a batch: the model
-    takes no attention mask, or its tokenizer pads on the left (a model that reads its answer
-    off the last position, or counts positions from the first).  Without a padding id some
-    models refuse batches, so every row goes alone.
+    takes no attention mask, reads its padding in spite of one (convolutions over tokens), or
+    its tokenizer pads on the left (a model that reads its answer off the last position, or
+    counts positions from the first).  Without a padding id some models refuse batches, so every
+    row goes alone.
     """
 
     def __init__(self, loaded: TextModel, batch_size: int) -> None:
@@ -58,9 +60,29 @@ class Runner:
             and getattr(loaded.tokenizer, "padding_side", "right") == "right"
             and (self.names is None or "attention_mask" in self.names)
         )
+        self._tried = False
+
+    def try_padding(self, rows: Sequence[Row]) -> None:
+        """Do without padding if it changes what the model predicts for the shortest of ``rows``.
+
+        Two forwards of one row, once; the model is in evaluation mode.
+        """
+        short, long = (pick(rows, key=_positions) for pick in (min, max))
+        if self._tried or not self.pads or self.batch_size < 2 or short.shape == long.shape:
+            return
+        self._tried = True
+        padded = {name: t[:1] for name, t in self.inputs([short, long]).items()}
+        try:
+            with torch.no_grad():
+                outputs = self.model(**padded), self.model(**self.inputs([short]))
+        except (IndexError, RuntimeError, ValueError):
+            return  # the engine finds the cause
+        self.pads = same_predictions(*outputs)
 
     def batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:
         """Indices into ``rows``, longest first, so that a batch that is too large fails at once."""
+        if rows:
+            self.try_padding(rows)
         order = sorted(range(len(rows)), key=_Length(rows), reverse=True)
         batch: list[int] = []
         for i in order:
@@ -92,7 +114,7 @@ class Runner:
         )
         found = find(a, target, inputs, rows)
         shares = _shares(a.relevance, rows)
-        if shares is None:
+        if self.pads and len(rows) > 1 and reached(a.gradient, _lengths(rows)):
             # the model reads its padding in spite of the mask: no padding, then
             alone = [select(target, [k], len(rows)) for k in range(len(rows))]
             pairs = zip(rows, alone, strict=True)
@@ -137,30 +159,37 @@ class Runner:
         return values + [padding] * (length - len(values))
 
 
-def _shares(relevance: Any, rows: Sequence[Row]) -> list[list[float]] | None:
-    """The relevance of each row's positions; None: some of it went to padding."""
-    names = ("input_ids", "decoder_input_ids")
-    parts = relevance if isinstance(relevance, Mapping) else {names[0]: relevance}
-    prefixed = rows[0].encoding.decoder is not None
-    if set(parts) != set(names[: 1 + prefixed]):
-        wanted = "a source and the beginning of an output" if prefixed else "one sequence of tokens"
+def _lengths(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """How many real tokens each row has, by the name of the input that they go into."""
+    names = ("input_ids", "decoder_input_ids")[: 1 + (rows[0].encoding.decoder is not None)]
+    return {name: [row.shape[k] for row in rows] for k, name in enumerate(names)}
+
+
+def _shares(relevance: Any, rows: Sequence[Row]) -> list[list[float]]:
+    """The relevance of each row's positions."""
+    lengths = _lengths(rows)
+    parts = relevance if isinstance(relevance, Mapping) else {"input_ids": relevance}
+    if set(parts) != set(lengths):
+        wanted = (
+            "a source and the beginning of an output"
+            if len(lengths) > 1
+            else "one sequence of tokens"
+        )
         raise ModelError(
             f"expected {wanted}, got relevance for {', '.join(parts)}: use lxt.attribute for "
             "other models of several inputs"
         )
     shares: list[list[float]] = [[] for _ in rows]
-    for k, name in enumerate(names[: 1 + prefixed]):
+    for name, real in lengths.items():
         numbers = parts[name].detach().double().cpu()
-        shape = (len(rows), max(row.shape[k] for row in rows))
+        shape = (len(rows), max(real))
         if numbers.shape != shape:
             raise ModelError(
                 f"expected a relevance for each token, {list(shape)}, got {list(numbers.shape)}: "
                 "the model's input embeddings are not those of its tokens"
             )
-        for share, row, own in zip(shares, rows, numbers, strict=True):
-            if bool(own[row.shape[k] :].any()):
-                return None
-            share += own[: row.shape[k]].tolist()
+        for share, length, own in zip(shares, real, numbers, strict=True):
+            share += own[:length].tolist()
     return shares
 
 
@@ -215,6 +244,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _positions(row: Row) -> int:
+    return len(row.positions)
 
 
 class _Length:

@@ -63,21 +63,22 @@ class AnyOptions(TextOptions, ImageOptions, total=False):
 @overload
 def explain(
     model: object,
-    text: os.PathLike[str] | bytes | Image | Tensor | np.ndarray[Any, Any],
+    text: os.PathLike[str] | Image | Tensor | np.ndarray[Any, np.dtype[np.number[Any] | np.bool]],
     **options: Unpack[ImageOptions],
 ) -> ImageExplanation: ...
 @overload
 def explain(
     model: object, text: Mapping[str, str], **options: Unpack[TextOptions]
 ) -> TextExplanation: ...
-@overload  # a str may be a text or a path: which, only the model can tell
+@overload  # a str may be a text or a path, an array hold texts: which, only the model can tell
 def explain(model: object, text: Any, **options: Unpack[AnyOptions]) -> Any: ...
 def explain(model: Any, text: Any, **options: Any) -> Any:
     """Explain a prediction: of a text word by word, of an image pixel by pixel.
 
     ``lxt.explain(model, "A gripping, funny film.")`` and ``lxt.explain(model, "photo.jpg")`` look
     alike: a ``str`` is a path where the model classifies images, and a text otherwise.  A
-    ``pathlib.Path``, PIL image, array, float tensor or row of an image data set is an image.
+    ``pathlib.Path``, PIL image, array of numbers, float tensor or row of an image data set is an
+    image, and so are ``bytes``, but for a model that reads text; an array of strings is a list.
 
     Args:
         model: a ``torch.nn.Module``, a pipeline, a local folder (read without network) or a hub id.
@@ -93,9 +94,12 @@ def explain(model: Any, text: Any, **options: Any) -> Any:
     Raises:
         LxtError: see the two functions; InputError for an option of the other one.
     """
+    from .image.open import is_image_like
     from .image.run import explain_image
     from .text import explain_text
 
+    if isinstance(text, np.ndarray) and not is_image_like(text):
+        text = text.tolist()
     if not isinstance(text, str | bytes | Mapping | Tensor | np.ndarray) and _is_lazy(text):
         text = list(text)  # a generator can be looked at once only
     images = reads_images(model, text, options)
@@ -120,15 +124,22 @@ def reads_images(model: Any, given: Any, options: Mapping[str, Any]) -> bool:
     first = given
     if isinstance(given, list | tuple) and given:
         first = given[0]
-    if is_image_like(first):
+    if is_image_like(first) and not isinstance(first, bytes | bytearray):
         return True
     if isinstance(first, Mapping) or options.get("tokenizer") is not None:
         return False
     if any(options.get(name) is not None for name in ("processor", "labels")):
         return True
+    if isinstance(first, bytes | bytearray) and _says_nothing(model):
+        return True
     if isinstance(model, str | os.PathLike | nn.Module) or hasattr(model, "task"):
         return is_image_model(model, bool(options.get("trust_remote_code")))
     return False
+
+
+def _says_nothing(model: Any) -> bool:
+    """Whether a model is of no library whose models say what they read."""
+    return isinstance(model, nn.Module) and not hasattr(model, "main_input_name")
 
 
 def _is_lazy(given: Any) -> bool:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from ..classes import Kind as Kind
+from ..classes import said_kind
 from ..errors import ModelError, TargetError
 
-Kind = Literal["classes", "labels", "values"]
 Head = Literal["classes", "tags", "answers", "filling", "language"]
 
 AUTO_CLASSES: dict[str, Head] = {
@@ -54,12 +55,8 @@ def head_kind(config: Any, outputs: int) -> Kind:
         config: the model's configuration, or None.
         outputs: how many outputs the head has.
     """
-    problem = getattr(config, "problem_type", None)
-    if problem == "multi_label_classification":
-        return "labels"
-    if problem == "regression" or outputs == 1:
-        return "values"
-    return "classes"
+    said = said_kind(config) or "classes"
+    return "values" if said == "classes" and outputs == 1 else said
 
 
 def probability(logits: Tensor, index: int | None, kind: Kind) -> float | None:

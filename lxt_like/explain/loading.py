@@ -15,6 +15,7 @@ from ..errors import InputError, ModelError
 from ..patch.embedded import input_embedding
 from ..patch.hub import folder, guarded, is_local, load_model
 from ..patch.install import refuse_unpatchable
+from .devices import usable
 from .heads import AUTO_CLASSES, head_of
 
 _NO_VOCABULARY = 3  # pieces beside special tokens; T5 and DeBERTa make up one or two
@@ -60,7 +61,8 @@ def load_text_model(
 
     Raises:
         ModelError: no such model, no tokenizer, no head, no safetensors.
-        InputError: ``model`` is of another type, or ``device`` is not where the module is.
+        InputError: ``model`` is of another type, or ``device`` is not where the module is, or is
+            none that can be used.
     """
     if isinstance(model, str | os.PathLike):
         return _from_name(os.fspath(model), tokenizer, device, trust_remote_code)
@@ -110,13 +112,14 @@ def input_device(model: nn.Module) -> torch.device:
 def _from_name(
     name: str, tokenizer: object, device: str | torch.device | None, trust_remote_code: bool
 ) -> TextModel:
+    place = None if device is None else usable(device)
     model = load_model(
         name,
         trust_remote_code=trust_remote_code,
         auto_class=_auto_class(name, trust_remote_code),
     )
-    if device is not None:
-        model.to(device)
+    if place is not None:
+        model.to(place)
     # the tokenizer may lie with the model only
     found = name if tokenizer is None else tokenizer
     return TextModel(model, _tokenizer(found, trust_remote_code), _display(name))
@@ -215,7 +218,7 @@ def _tokenizer_beside(name: str, trust_remote_code: bool) -> Any:
 def _require_device(module: nn.Module, device: str | torch.device | None) -> None:
     if device is None:
         return
-    wanted, own = torch.device(device), input_device(module)
+    wanted, own = usable(device), input_device(module)
     if wanted.type != own.type or (wanted.index or 0) != (own.index or 0):
         raise InputError(
             f"expected device={str(own)!r}, where the given model is, got {str(wanted)!r}: "

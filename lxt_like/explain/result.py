@@ -100,8 +100,14 @@ def save(
     """
     from ..render import save as write
 
-    single = isinstance(explanations, TextData | GenerationData | ImageData)
-    write(explanations if single else list(explanations), path, view)  # type: ignore[arg-type]
+    if isinstance(explanations, Iterable):
+        explanations = list(explanations)
+    elif not isinstance(explanations, TextData | GenerationData | ImageData):
+        raise InputError(
+            "expected an explanation, as lxt.explain returns it, or a list of them, got "
+            f"{type(explanations).__name__}"
+        )
+    write(explanations, path, view)
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -143,6 +143,10 @@ def explain_text(
         positive(window, "window")
     if stride is not None:
         positive(stride, "stride", least=0)
+        if window is None:
+            raise InputError(
+                f"expected a window beside stride={stride}, which says what windows share"
+            )
     if not given.texts:
         return []
     loaded = load_text_model(

@@ -86,12 +86,13 @@ def windows(encoding: Encoding, window: int, stride: int | None = None) -> list[
     Raises:
         InputError: nothing fits beside the special tokens, or the windows would not advance.
     """
-    if len(encoding) <= window:
-        return [list(range(len(encoding)))]
     contents = [encoding.content(s) for s in range(len(encoding.texts))]
     sliding = max(contents, key=len)
     room = window - (len(encoding) - len(sliding))
-    if room < 1:
+    fits = len(encoding) <= window
+    if fits and (stride is None or 0 <= stride < max(room, 1)):
+        return [list(range(len(encoding)))]
+    if not fits and room < 1:
         raise InputError(
             f"expected a window with room for the text, got window={window}, which the special "
             f"tokens{' and the shorter text of the pair' if len(contents) > 1 else ''} fill "

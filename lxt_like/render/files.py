@@ -14,6 +14,8 @@ def suffix_of(path: str | os.PathLike[str], known: Sequence[str]) -> str:
     """The suffix of ``path`` in lower case; InputError naming the ``known`` ones otherwise."""
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"expected a path, got {type(path).__name__}")
+    if "\0" in str(path):
+        raise InputError(f"expected a path, got {os.fspath(path)!r}, which holds a NUL character")
     suffix = Path(path).suffix.lower()
     if suffix not in known:
         raise InputError(
@@ -60,6 +62,8 @@ def require_writable(path: str | os.PathLike[str]) -> None:
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
+    if "\0" in str(path):
+        raise RenderError(f"cannot write {os.fspath(path)!r}: a NUL character is in no path")
     target = Path(os.path.realpath(path))  # a symbolic link stays one: its target is replaced
     if not target.parent.is_dir():
         raise RenderError(

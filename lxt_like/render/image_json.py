@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import InputError, NumericalError
 from ..explanation import Array, ImageData, LayerMap, Side
 from .checked import Node, read_string, shown
+from .contradictions import refuse_image
 from .json_parts import (
     decode_account,
     decode_target,
@@ -90,6 +91,7 @@ def decode_image(value: object, where: str) -> ImageData:
         notes=tuple(node.items("notes", read_string)),
     )
     _check(data, where)
+    refuse_image(data, where)
     return data
 
 

@@ -88,7 +88,8 @@ def from_json(text: str) -> Explained | list[Explained]:
     """What :func:`to_json` wrote: one explanation, or a list where a list was written.
 
     Raises InputError, with the place in the document, for anything else: malformed JSON,
-    another or a newer schema, a missing, unknown or mistyped field, words off their text.
+    another or a newer schema, a missing, unknown or mistyped field, words off their text, sums that
+    contradict each other.
     """
     if not isinstance(text, str):
         raise InputError(f"expected the JSON as a string, got {type(text).__name__}")

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import InputError, NumericalError
 from ..explanation import Account, TargetInfo
 from .checked import Node, read_real, read_string, shown
+from .contradictions import require_probability
 
 _PAIR = re.compile("(?<=[\\ud800-\\udbff])(?=[\\udc00-\\udfff])")
 
@@ -59,11 +60,13 @@ def number(what: str, value: float) -> float:
 def decode_target(value: object, where: str) -> TargetInfo:
     """What :func:`encode_target` made."""
     node = Node(value, where, ("label", "index", "score", "probability"))
+    probability = node.optional("probability", node.real)
+    require_probability(probability, node.path("probability"))
     return TargetInfo(
         label=node.string("label"),
         index=node.optional("index", node.whole),
         score=node.real("score"),
-        probability=node.optional("probability", node.real),
+        probability=probability,
     )
 
 

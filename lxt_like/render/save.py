@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str]) -> Explained | list[Explained]:
     """What :func:`save` wrote to a ``.json`` file; InputError if it is anything else."""
     suffix_of(path, (".json",))
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows programs put a mark in front
     except UnicodeDecodeError as error:
         raise InputError(f"{os.fspath(path)!r} is not a UTF-8 text file") from error
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import InputError
 from ..explanation import TextData, Token, Word
 from .checked import Node, read_string
+from .contradictions import refuse_text
 from .json_parts import (
     decode_account,
     decode_target,
@@ -77,6 +78,7 @@ def decode_text(value: object, where: str) -> TextData:
         check(data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    refuse_text(data, where)
     return data
 
 

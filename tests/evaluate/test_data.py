@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import lxt_like as lxt
 from lxt_like.errors import InputError
 from lxt_like.evaluate.data import Columns, limited, open_source
 from lxt_like.evaluate.labels import Labels
@@ -65,15 +68,114 @@ def test_files_of_texts(tmp_path: Path) -> None:
     assert listed(file("a.jsonl", "\n".join(lines))) == [("é\u2028", 1), ("b", None)]
     with pytest.raises(InputError, match=r"a\.csv has? ?.*|no column 'x' in a\.csv"):
         open_source(csv, Columns(content="x"))
-    with pytest.raises(InputError, match="row 3: expected 2 columns, got 1"):
-        open_source(file("c.tsv", "text\tlabel\na\t1\nb\n"))
-    with pytest.raises(InputError, match="line 1: no JSON"):
+    with pytest.raises(InputError, match=r"c\.tsv, line 2: expected 2 columns, got 1"):
+        open_source(file("c.tsv", "text\tlabel\nb\n"))
+    with pytest.raises(InputError, match=r"b\.jsonl, line 1: no JSON"):
         open_source(file("b.jsonl", "{"))
-    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    with pytest.raises(InputError, match="not UTF-8"):
+    (tmp_path / "latin.txt").write_bytes("a\né".encode("latin-1"))
+    with pytest.raises(InputError, match=r"latin\.txt is not UTF-8: byte 0xe9 in line 2.*iconv"):
         open_source(tmp_path / "latin.txt")
+    (tmp_path / "wide.txt").write_bytes("é\r\nb".encode("utf-16"))
+    assert listed(tmp_path / "wide.txt") == [("é", None), ("b", None)]
     with pytest.raises(InputError, match="no samples"):
         open_source(file("none.txt", "\n"))
+
+
+TABLES = {
+    "a.jsonl": '{"text": "a"}\n\n{broken\n{"text": "b", "label": 1}\n[1]\n{"label": 0}\n',
+    "a.tsv": "text\tlabel\na\t\n\nlonely\nb\t1\nx\ty\tz\n",
+    "a.csv": 'text,label\n"a",\n"two\nlines",1\nlonely\nx,y,z\n',
+}
+BROKEN = {
+    "a.jsonl": {3: "no JSON", 5: r"expected an object, got '\[1\]'", 6: "no column 'text'"},
+    "a.tsv": {4: "expected 2 columns, got 1", 6: "expected 2 columns, got 3"},
+    "a.csv": {5: "expected 2 columns, got 1", 6: "expected 2 columns, got 3"},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_broken_row_is_skipped_by_its_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(TABLES[name])
+    source = open_source(tmp_path / name)
+    samples = [*source.samples()]
+    assert source.total == len(samples)
+    bad = {s.id: s.fault for s in samples if s.fault is not None}
+    assert list(bad) == [f"line {i}" for i in BROKEN[name]]
+    for fault, message in zip(bad.values(), BROKEN[name].values(), strict=True):
+        assert re.match(message, str(fault))
+    good = [(s.content, s.label) for s in samples if s.fault is None]
+    second = "two\nlines" if name == "a.csv" else "b"
+    assert [(text, label and str(label)) for text, label in good] == [("a", None), (second, "1")]
+
+
+def test_a_bad_sample_of_a_list_is_skipped_by_its_index() -> None:
+    given = [None, "a", ("b", 1), ("c", 1.5), 3, ("d", 1, 2), ("e", float("nan"))]
+    samples = [*open_source(given).samples()]
+    assert [(s.id, s.content, s.label) for s in samples if s.fault is None] == [
+        ("1", "a", None), ("2", "b", 1), ("6", "e", None),
+    ]  # fmt: skip
+    assert [s.id for s in samples if s.fault is not None] == ["0", "3", "4", "5"]
+    rows = [
+        {"label": 1},
+        {"text": "a", "label": 1.0},
+        None,
+        {"text": None},
+        {"text": "b", "label": []},
+    ]
+    found = [*open_source(rows).samples()]
+    assert found[1].label == 1
+    faults = [s.fault for s in found]
+    assert faults[0] == "no column 'text'"
+    assert faults[1] is None
+    assert faults[2] == "expected a row, got None"
+    assert faults[4] == "expected a label's name or index, got list"
+
+
+def test_a_run_lists_what_it_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(TABLES["a.jsonl"])
+    for data, where in ((tmp_path / "a.jsonl", "line 3"), ([None, "a film", "b"], "0")):
+        report = lxt.evaluate(lxt.demo.sentiment(), data, methods=["random"], steps=2)
+        skipped = report.summary["data"]["skipped"]
+        assert skipped[0]["sample"] == where
+        assert report.summary["predictions"]["samples"] == 2
+    with pytest.raises(InputError, match="sample 0: expected a text or an image, got NoneType"):
+        lxt.evaluate(lxt.demo.sentiment(), [None, None])
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(delimiter: str, tmp_path: Path) -> None:
+    rows = [["Text", "stars"], ["Good, I; think", "5"], ["a|b\tc", "1"], ['"q"', "2"]]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    found = listed(tmp_path / "a.csv", Columns(label="stars"))
+    assert found == [(text, stars) for text, stars in rows[1:]]
+    # a column that was named makes a header, too
+    rows[0][0] = "comment"
+    with (tmp_path / "b.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert listed(tmp_path / "b.csv", Columns(content="comment")) == [
+        (t, None) for t, _ in rows[1:]
+    ]
+    with pytest.raises(InputError, match=r"b\.csv .*'comment', 'stars'.*\(--column\)"):
+        open_source(tmp_path / "b.csv")
+
+
+def test_tables_without_a_header(tmp_path: Path) -> None:
+    def file(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    assert listed(file("a.tsv", "Good; fine\t1\nBad, no\t0\n")) == [
+        ("Good; fine", "1"), ("Bad, no", "0"),
+    ]  # fmt: skip
+    assert listed(file("b.csv", "Good film\nBad; film\n")) == [
+        ("Good film", None),
+        ("Bad; film", None),
+    ]
+    with pytest.raises(InputError, match=r"which column of c\.csv .* 'Good', '1'"):
+        open_source(file("c.csv", "Good,1\nBad,0\n"))
+    with pytest.raises(InputError, match=r"which column of c\.tsv .* 'a', 'b', 'c'"):
+        open_source(file("c.tsv", "a\tb\tc\nd\te\tf\n"))
 
 
 def test_folders_of_images(tmp_path: Path) -> None:

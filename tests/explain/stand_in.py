@@ -51,6 +51,7 @@ class Attribution:
     ledger: Ledger | None
     output: Any
     target: Resolved
+    gradient: Tensor
 
 
 class Engine:
@@ -82,7 +83,7 @@ class Engine:
         (gradient,) = torch.autograd.grad(score.sum(), kept)
         relevance = (kept[0] * gradient).sum(-1).detach()
         ledger = Ledger(score.detach(), relevance.sum(-1)) if options.get("ledger") else None
-        return Attribution(relevance, score.detach(), ledger, output, resolved)
+        return Attribution(relevance, score.detach(), ledger, output, resolved, gradient)
 
 
 def _score(model: nn.Module, logits: Tensor, target: Any) -> tuple[Tensor, Resolved]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel, pipeline
 
+import lxt_like as lxt
 from lxt_like.errors import InputError, ModelError, PatchError
+from lxt_like.explain import loading
+from lxt_like.explain.devices import usable
 from lxt_like.explain.loading import is_local, load_text_model
 
 from . import makers
@@ -194,10 +198,13 @@ def test_what_is_no_tokenizer(classifier: Any) -> None:
         load_text_model(classifier, tokenizer=3)
 
 
-def test_a_module_stays_where_it_is(classifier: Any, wordpiece: Any) -> None:
+def test_a_module_stays_where_it_is(
+    classifier: Any, wordpiece: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert load_text_model(classifier, tokenizer=wordpiece, device="cpu").model is classifier
-    with pytest.raises(InputError, match="where the given model is"):
-        load_text_model(classifier, tokenizer=wordpiece, device="meta")
+    monkeypatch.setattr(loading, "input_device", lambda _model: torch.device("cuda:1"))
+    with pytest.raises(InputError, match="'cuda:1', where the given model is, got 'cpu'"):
+        load_text_model(classifier, tokenizer=wordpiece, device="cpu")
 
 
 def test_a_compiled_model_is_refused_as_everywhere() -> None:
@@ -216,3 +223,24 @@ def test_a_folder_is_read_without_a_progress_bar(capfd: pytest.CaptureFixture[st
     load_text_model(sentiment())
     assert "Loading" not in capfd.readouterr().err
     assert logging.is_progress_bar_enabled() == shown
+
+
+@pytest.mark.parametrize(
+    "device", ["nope", "cuda:99", "mps:7", "xpu:99", "meta", -1, 99, 1.5, "", "cuda:-1"]
+)
+def test_a_device_that_cannot_be_used(device: Any, wordpiece: Any, classifier: Any) -> None:
+    message = r"device to be one that can be used here \(cpu.*\), got " + re.escape(repr(device))
+    with pytest.raises(InputError, match=message):
+        lxt.explain(lxt.demo.sentiment(), "A film.", device=device)
+    with pytest.raises(InputError, match=message):
+        lxt.explain(classifier, "A film.", tokenizer=wordpiece, device=device)
+    with pytest.raises(InputError, match=message):
+        lxt.explain(lxt.demo.vit(), "photo.jpg", device=device)
+    with pytest.raises(InputError, match=message):
+        lxt.evaluate(lxt.demo.sentiment(), ["A film."], device=device)
+
+
+def test_devices_that_can_be_used() -> None:
+    assert usable("cpu") == usable(torch.device("cpu")) == torch.device("cpu")
+    if torch.cuda.is_available():
+        assert usable(0) == torch.device("cuda:0")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,9 @@ def test_save_and_load(tmp_path: Path) -> None:
         load(tmp_path / "why.html")
     with pytest.raises(InputError):
         load(tmp_path / "no.json")
+
+
+@pytest.mark.parametrize("given", [None, 3, "abc", [None]])
+def test_what_is_no_explanation_cannot_be_saved(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected"):
+        save(given, tmp_path / "a.json")

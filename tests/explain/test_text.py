@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from math import fsum
@@ -14,6 +15,7 @@ from lxt_like.errors import InputError, ModelError, TargetError, TruncationWarni
 from lxt_like.explain.result import TextExplanation
 from lxt_like.explain.text import explain_text as explain
 from lxt_like.rules import Epsilon
+from lxt_like.targets import LogOdds, LogProb
 
 from . import makers
 from .stand_in import Contrast, Engine
@@ -244,6 +246,11 @@ def test_windows_that_do_not_fit(engine: Engine, classifier: Any, wordpiece: Any
     for bad in ({"window": 0}, {"window": 8, "stride": -1}, {"batch_size": 0}):
         with pytest.raises(InputError, match="whole number"):
             explain(classifier, "a", tokenizer=wordpiece, **bad)  # type: ignore[call-overload]
+    # whether or not the text is long enough to need windows
+    with pytest.raises(InputError, match="expected a window beside stride=3"):
+        explain(classifier, "a", stride=3, tokenizer=wordpiece)
+    with pytest.raises(InputError, match="from 0 to 2, got 9: window=5 leaves 3 tokens"):
+        explain(classifier, "a", window=5, stride=9, tokenizer=wordpiece)
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "\x00", "\u200b"])
@@ -328,8 +335,23 @@ def test_a_model_that_reads_its_padding_is_run_alone(
 
     monkeypatch.setattr(model, "forward", unmasked)
     many = explain(model, ["a b c", "x"], tokenizer=wordpiece, batch_size=16)
-    assert [len(b["input_ids"]) for b in engine.batches] == [2, 1, 1]
+    assert [len(b["input_ids"]) for b in engine.batches] == [1, 1]
     same(many[1], explain(model, "x", tokenizer=wordpiece))
+
+
+def test_the_log_probability_of_a_label_is_that_of_the_probability_shown(wordpiece: Any) -> None:
+    labels = makers.bert(wordpiece, 3, problem_type="multi_label_classification")
+    for target, score in ((LogProb(1), math.log), (LogOdds(1), lambda p: math.log(p / (1 - p)))):
+        ex = explain(labels, "A film.", target=target, tokenizer=wordpiece)
+        assert ex.target.probability is not None
+        assert ex.target.score == pytest.approx(score(ex.target.probability), abs=1e-5)
+        closes(ex)
+        assert ex.account is not None
+        assert ex.account.gap == pytest.approx(0, abs=1e-4)
+    for outputs, fields in ((1, {}), (2, {"problem_type": "regression"})):
+        values = makers.bert(wordpiece, outputs, **fields)
+        with pytest.raises(TargetError):
+            explain(values, "A film.", target=LogProb(0), tokenizer=wordpiece)
 
 
 def test_a_model_in_training_is_evaluated_and_left_as_it_was(

@@ -150,3 +150,14 @@ def test_relevance_that_is_not_finite() -> None:
     for show in (to_json, to_html, to_terminal):
         with pytest.raises(NumericalError):
             show(broken)
+
+
+def test_an_image_whose_sums_differ_is_refused() -> None:
+    one = chequered()
+    for wrong, message in (
+        (replace(one, channels=2 * one.channels), "the sum of the pixels is 3, but"),
+        (replace(one, target=replace(one.target, score=3.0)), "target's score is 3, but"),
+        (replace(one, top=(replace(one.target, probability=1.5),)), "from 0 to 1, got 1.5"),
+    ):
+        with pytest.raises(InputError, match=message):
+            from_json(to_json(wrong))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -159,6 +160,36 @@ def test_every_field_is_needed_and_no_other_taken() -> None:
 def test_errors_name_the_place(change: Change, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_json(changed(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: part(d, "target").update(probability=7.0), "from 0 to 1, got 7"),
+        (lambda d: part(d, "target").update(score=77.0), "score is 77, but the account's score 2"),
+        (lambda d: part(d, "words", 1).update(relevance=99.0), "99.375, but that of the tokens"),
+        (lambda d: part(d, "tokens", 0).update(relevance=9.0), "but the account's inputs 1.625"),
+        (lambda d: part(d, "account").update(inputs=3.0), "1.625, but the account's inputs 3"),
+        (lambda d: part(d, "account").update(gap=0.5), "2.5, but the account's score 2"),
+        (lambda d: part(d, "account").update(entries=[["bias", 9.0]]), "10.625, but the account's"),
+    ],
+)
+def test_a_document_that_contradicts_itself(change: Change, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        from_json(changed(change))
+
+
+def test_rounding_is_no_contradiction() -> None:
+    for change in (
+        lambda d: part(d, "target").update(score=2.0004),
+        lambda d: part(d, "words", 1).update(relevance=1.2503),
+        lambda d: part(d, "target").update(probability=1 + 1e-7),
+    ):
+        from_json(changed(change))
+
+
+def part(document: Any, *path: Any) -> Any:
+    return at(document["explanation"], path)
 
 
 def test_account_keeps_its_order() -> None:

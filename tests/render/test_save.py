@@ -8,6 +8,7 @@ import pytest
 
 from lxt_like.errors import InputError, NumericalError, RenderError
 from lxt_like.render import load, save, to_html, to_json, to_latex
+from lxt_like.render.files import require_writable
 
 from .samples import plain, review
 
@@ -70,3 +71,16 @@ heavy = {"transformers", "matplotlib", "rich", "jinja2"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_path_with_a_nul_character(tmp_path: Path) -> None:
+    for call in (lambda p: save(review(), p), load):
+        with pytest.raises(InputError, match=r"'a\\x00b.json', which holds a NUL"):
+            call("a\0b.json")
+    with pytest.raises(RenderError, match="NUL"):
+        require_writable(tmp_path / "a\0b.json")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_document(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(to_json(review()), encoding="utf-8-sig")
+    assert load(tmp_path / "a.json") == review()

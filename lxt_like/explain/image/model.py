@@ -17,6 +17,7 @@ from ...patch.hub import folder, guarded, is_local, load_model
 from ...patch.install import refuse_unpatchable
 from ...targets import logits_of
 from ..batches import evaluation_mode
+from ..devices import usable
 from .grid import Grid, find_grid, given_grid
 from .labels import labels_of
 from .processing import Preprocess
@@ -139,13 +140,14 @@ def load_image_model(
         InputError: an argument of the wrong type.
     """
     name = ""
+    place = None if device is None else usable(device)
     if isinstance(model, str | os.PathLike):
         name = os.fspath(model)
         module = load_model(
             name, trust_remote_code=trust_remote_code, auto_class=_AUTO, check=_head
         )
-        if device is not None:
-            module.to(device)
+        if place is not None:
+            module.to(place)
     elif isinstance(model, nn.Module):
         module = model
     elif isinstance(getattr(model, "model", None), nn.Module) and hasattr(model, "task"):

@@ -75,7 +75,9 @@ def is_image_like(source: Any) -> bool:
     if isinstance(source, Mapping):
         found = image_of_row(source)
         return isinstance(found, str | Mapping) or (found is not None and is_image_like(found))
-    if isinstance(source, bytes | bytearray | os.PathLike | Tensor | np.ndarray):
+    if isinstance(source, np.ndarray):
+        return source.dtype.kind not in "OSTU"  # strings, and objects that may be some
+    if isinstance(source, bytes | bytearray | os.PathLike | Tensor):
         return True
     return hasattr(source, "getbands") and hasattr(source, "convert")
 

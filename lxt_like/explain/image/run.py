@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...classes import Classes, kind_of
 from ...composites import BOXED, Composite
 from ...composites import composite as resolve_composite
 from ...errors import InputError, SkippedWarning
@@ -43,7 +44,7 @@ class _Named(Target):
         return self.target.read(output, inputs)
 
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
-        return self.target.resolve(logits, self.names)
+        return self.target.resolve(logits, Classes(self.names, kind_of(names)))
 
 
 @dataclass(frozen=True)

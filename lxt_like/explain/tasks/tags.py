@@ -76,7 +76,7 @@ class Tags(SpotTask):
 
     def __init__(self, loaded: Any) -> None:
         super().__init__(loaded)
-        self.names = class_names(loaded.model)
+        self.names = dict(class_names(loaded.model))  # tags exclude each other, whatever is said
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         asks = [self.ask(row, one(target, row.item, total)) for row in rows]

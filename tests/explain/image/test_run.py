@@ -68,6 +68,18 @@ def test_numbers_are_those_of_attribute(folder: Path, loaded: ImageModel) -> Non
     assert np.abs(ex.pixels.astype(int) - np.asarray(image)).max() <= 1
 
 
+def test_the_log_probability_of_a_label_is_that_of_the_probability_shown(tmp_path: Path) -> None:
+    folder = folder_of(vit(), tmp_path)
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    model.config.problem_type = "multi_label_classification"
+    pixels = torch.rand(1, 3, 32, 32)
+    ex = lxt.explain(model, pixels, target=lxt.LogProb("dog"), ledger=True)
+    z = float(model(pixels).logits[0, 1].detach())
+    assert ex[0].target.probability == pytest.approx(1 / (1 + np.exp(-z)), abs=1e-5)
+    assert ex[0].target.score == pytest.approx(np.log(ex[0].target.probability), abs=1e-5)
+    assert ex[0].account.gap == pytest.approx(0, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("build", "tokens"),
     [(vit, {"cls"}), (deit, {"cls", "distillation"}), (dino, {"cls", "register"})],

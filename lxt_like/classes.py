@@ -1,0 +1,105 @@
+"""The classes of a head: what they are called, which one is meant, what their numbers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .errors import TargetError
+
+Index = int | str | Tensor | Sequence[Any]
+Names = Mapping[int, str]
+
+Kind = Literal["classes", "labels", "values"]
+"""``classes`` exclude each other (softmax), ``labels`` do not (sigmoid), ``values`` are numbers
+without a probability (regression)."""
+
+
+class Classes(dict[int, str]):
+    """Names of a head's outputs by their index, and what kind of outputs they are."""
+
+    def __init__(
+        self, names: Mapping[int, str] | Iterable[tuple[int, str]], kind: Kind = "classes"
+    ) -> None:
+        super().__init__(names)
+        self.kind: Kind = kind
+
+
+def class_names(model: Any) -> Classes:
+    """``config.id2label`` of a transformers classifier, none of other models; with the kind that
+    ``config.problem_type`` says they are.
+    """
+    config = getattr(model, "config", None)
+    names = getattr(config, "id2label", None)
+    known = {int(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else {}
+    return Classes(known, said_kind(config) or "classes")
+
+
+def said_kind(config: Any) -> Kind | None:
+    """What ``problem_type`` of a configuration says; None if nothing."""
+    kinds: dict[Any, Kind] = {
+        "multi_label_classification": "labels",
+        "single_label_classification": "classes",
+        "regression": "values",
+    }
+    problem = getattr(config, "problem_type", None)
+    return kinds.get(problem) if isinstance(problem, str) else None
+
+
+def kind_of(names: Names) -> Kind:
+    """What the outputs with these names are; names that do not say so are of classes."""
+    return names.kind if isinstance(names, Classes) else "classes"
+
+
+def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
+    """Class indices [batch] for an index, a name, one per sample, or None (the predicted class).
+
+    Raises:
+        TargetError: for an unknown class; the message lists the known ones.
+    """
+    batch, classes = logits.shape
+    if given is None:
+        return logits.detach().argmax(-1)
+    if isinstance(given, Tensor):
+        if given.is_floating_point() or given.dtype == torch.bool or given.dim() > 1:
+            raise TargetError(
+                f"a target tensor holds one class index per sample, got {given.dtype} "
+                f"of shape {tuple(given.shape)}"
+            )
+        given = given.tolist()
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        if len(given) != batch:
+            raise TargetError(f"got {len(given)} targets for a batch of {batch}")
+        values = [_index(g, classes, names) for g in given]
+    else:
+        values = [_index(given, classes, names)] * batch
+    return torch.tensor(values, device=logits.device)
+
+
+def _index(given: Any, classes: int, names: Names) -> int:
+    if isinstance(given, bool) or not isinstance(given, (Integral, str)):
+        raise TargetError(
+            f"a target is a class index or name, got {type(given).__name__}: {given!r}"
+        )
+    if not isinstance(given, str):
+        at = int(given)
+        if not -classes <= at < classes:
+            raise TargetError(f"class index {at} is out of range: the model has {classes} classes")
+        return at % classes
+    exact = [i for i, name in names.items() if name == given]
+    loose = [i for i, name in names.items() if name.lower() == given.lower()]
+    found = exact or loose
+    if len(found) != 1:
+        known = ", ".join(repr(n) for n in list(names.values())[:20]) or "none: give an index"
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        raise TargetError(f"unknown class {given!r}; the model's classes are {known}{more}")
+    return int(found[0])
+
+
+def label_of(i: int, names: Names) -> str:
+    """What people call class ``i``."""
+    return names.get(i, str(i))
