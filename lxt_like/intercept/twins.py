@@ -79,6 +79,14 @@ def move_twin(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], out: An
         put_twin(part, found.after(_step(partial(_part, func, i), args, kwargs), mate))
 
 
+def move_twin_in_place(
+    found: Twin, func: Func, rest: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor
+) -> None:
+    """``x``: moved as ``func(x, *rest, **kwargs)`` moves elements; ``found`` was its twin."""
+    moved = func(found.tensor, *rest, **kwargs)
+    put_twin(x, found.after(_step(func, (x, *rest), kwargs), moved))
+
+
 def cast_twin(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``out``: the first argument in another dtype, or at another place."""
     found = twin(args[0]) if args else None

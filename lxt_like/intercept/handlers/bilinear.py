@@ -16,12 +16,8 @@ from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles, in_place
 from ..roles import mix, softmax_axis
 from ..session import Session
-<<<<<<< HEAD
-from ..tags import carry, is_weight, mark_weight, put_twin, rank, tag, twin
-=======
-from ..tags import carry, is_weight, rank, tag
+from ..tags import carry, is_weight, mark_weight, rank, tag
 from ..twins import put_twin, twin
->>>>>>> fixc
 from .common import is_active
 from .ruled import ruled
 

@@ -15,12 +15,9 @@ from ...rules.linear import LinearRule
 from ...rules.maps import LinearMap
 from ..registry import ENTRIES, Func
 from ..session import Session
-<<<<<<< HEAD
-from ..tags import is_weight, twin
-from .common import is_active
-=======
+from ..tags import is_weight
 from ..twins import twin
->>>>>>> fixc
+from .common import is_active
 
 
 def ruled(
@@ -46,7 +43,8 @@ def ruled(
                 f"this {ENTRIES[func].name} in {session.path or 'the model'} reads something else. "
                 'Assign it with where="first", to a model that takes a float tensor'
             )
-<<<<<<< HEAD
+        straight = found.tensor
+        rule = rule.carried(found.source, found.carry, x.detach())
     if signal is None:
         return rule.linear(call, made, x, weight, bias, session.measure, straight)
     if rule.is_gradient:
@@ -61,8 +59,3 @@ def ruled(
 
 def _product(made: LinearMap, weight: Tensor, x: Tensor) -> Tensor:
     return made.forward(x, weight)
-=======
-        straight = found.tensor
-        rule = rule.carried(found.source, found.carry, x.detach())
-    return rule.linear(call, made, x, weight, bias, session.measure, straight)
->>>>>>> fixc

@@ -13,20 +13,12 @@ import torch
 from torch import Tensor
 
 from ...rules.add import Ratio
-<<<<<<< HEAD
 from ..causes import MOVED, filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
 from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
-from ..tags import Tag, carry, flat, follow, put_twin, replace, tag, twin
-=======
-from ..causes import filled_diagonal, out_of_place, overwritten, set_item
-from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
-from ..roles import WEIGHTS, common_role, give, is_signal
-from ..session import Session
-from ..tags import Tag, carry, flat, replace, tag
-from ..twins import cast_twin, move_twin, put_twin, shift_twin, twin
->>>>>>> fixc
+from ..tags import Tag, carry, flat, follow, replace, tag
+from ..twins import cast_twin, move_twin, move_twin_in_place, put_twin, shift_twin, twin
 from .common import argument
 
 # Pure rearrangements: every element of the output is one element of the input.
@@ -37,11 +29,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-<<<<<<< HEAD
-    requires_grad_
-=======
-    requires_grad_ swapdims_ channel_shuffle
->>>>>>> fixc
+    requires_grad_ channel_shuffle
 """.split()
 
 _BY_VALUE = ("topk", "sort")
@@ -85,7 +73,6 @@ def _pass(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     return out
 
 
-<<<<<<< HEAD
 def _move_in_place(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
@@ -98,28 +85,10 @@ def _move_in_place(
         replace(x, Tag(found.role, axis=follow(before, found.axis, x)))
     plain, rest, options = out_of_place(func, args, kwargs)
     if mate is not None and plain is not None:
-        put_twin(x, plain(mate, *rest, **options))
+        move_twin_in_place(mate, plain, rest, options, x)
     return out
 
 
-def _move_twin(
-    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], source: Any, out: Any
-) -> None:
-    """The twin of an explained input goes where the input goes."""
-    mate = twin(source)
-    if mate is None:
-        return
-    if ENTRIES[func].kind == "cast":
-        put_twin(out, mate)
-    elif isinstance(out, Tensor):
-        put_twin(out, func(mate, *args[1:], **kwargs))
-    else:
-        for part, moved in zip(out, func(mate, *args[1:], **kwargs), strict=True):
-            put_twin(part, moved)
-
-
-=======
->>>>>>> fixc
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights written into constants (a router's dense form) stay weights."""
     out = func(*args, **kwargs)
