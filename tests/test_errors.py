@@ -28,5 +28,6 @@ def test_natural_bases() -> None:
         errors.UnruledWarning,
         errors.SkippedWarning,
         errors.UnreachedWarning,
+        errors.BoundsWarning,
         errors.TruncationWarning,
     }
