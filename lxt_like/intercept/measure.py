@@ -23,11 +23,12 @@ from torch import Tensor
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
 from ..rules.linear import operation_of, remember
+from ..rules.live import is_active
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
 from .registry import ENTRIES, Func, name_of
-from .tags import Tag, flat, is_weight, put, put_twin, recipe, replace, tag, twin
+from .tags import Tag, flat, put, put_twin, recipe, replace, tag, twin
 from .written import number_shares
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Measure:
         if not self.recording:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
-        live = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        live = torch.is_grad_enabled() and any(is_active(t) for t in tensors)
         if live and kind == "composite":
             return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
@@ -187,7 +188,7 @@ class Measure:
     def _tap(self, record: Record, additive: bool, wide: torch.dtype | None, t: Any) -> Any:
         if not isinstance(t, Tensor):
             return t
-        if t.requires_grad and not is_weight(t):
+        if is_active(t):
             self.seen(t, ())
             v = consumer(t)
             node = v.grad_fn

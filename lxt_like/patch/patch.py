@@ -14,6 +14,8 @@ from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, interceptor
+from ..intercept.tags import flat
+from ..rules.live import explain_at
 from .inputs import module_of
 from .install import (
     LOCK,
@@ -160,8 +162,9 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            session.trainable = any(p.requires_grad for p in self._parameters)
-            session.given = _nodes((*args, *kwargs.values()))
+            session.given = _explain_given((*args, *kwargs.values()))
+            trained = any(p.requires_grad for p in self._parameters)
+            session.unasked = trained and not session.given
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
@@ -249,19 +252,21 @@ class Patch:
             self.session, self._observer = session, observer
 
 
-def _nodes(given: Iterable[Any]) -> list[Any]:
-    """What made the tensors that a model is called with.
+def _explain_given(given: tuple[Any, ...]) -> bool:
+    """Whether a model is called with tensors to explain, wherever they come from.
 
     Raises:
         InputError: for a parameter, which rules would take for one of the model's weights.
     """
-    found = [t for t in given if isinstance(t, Tensor) and t.requires_grad]
-    if any(isinstance(t, nn.Parameter) for t in found):
+    if any(isinstance(t, nn.Parameter) and t.requires_grad for t in given):
         raise InputError(
             "an input to explain is an nn.Parameter, which the rules would take for a weight; "
             "give x.detach().requires_grad_()"
         )
-    return [t.grad_fn for t in found if t.grad_fn is not None]
+    found = [t for t in flat(given) if t.requires_grad and not isinstance(t, nn.Parameter)]
+    for t in found:
+        explain_at(t)
+    return bool(found)
 
 
 class _Recomputed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import RuleError
 from ...rules.base import consumer, scaled
@@ -15,7 +15,7 @@ from ...rules.maps import Dense, General, LinearMap
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import carry, is_weight, put_twin, rank, tag, twin
+from ..tags import carry, put_twin, rank, tag, twin
 from .common import is_active
 from .ruled import ruled
 
@@ -178,7 +178,8 @@ def _attends(session: Session, func: Func, args: tuple[Any, ...], at: int) -> bo
     if axis is None or len(others) != 1 or _axis_after(func, args, at) is not None:
         return False
     values = others[0]
-    if is_weight(values) or values.dim() < 3 or values.shape[0] not in (1, x.shape[0]):
+    own = isinstance(values, nn.Parameter) or values.dim() < 3
+    if own or values.shape[0] not in (1, x.shape[0]):
         return False
     rule = session.rule("bilinear", func)
     return isinstance(rule, Uniform) and "softmax" in rule.weights["bilinear"]
@@ -195,10 +196,7 @@ def _product(
 ) -> Any:
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
-        parameter = [is_weight(t) for t in (a, b)]
-        if not any(parameter):
-            return pair(session, func, args, kwargs, at, beside)
-        return times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
+        return pair(session, func, args, kwargs, at, beside)
     if is_active(a) or is_active(b):
         return times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
     return func(*args, **kwargs)
@@ -221,7 +219,7 @@ def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
 def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """bias + a @ b; beta and alpha scale the two."""
     added = args[0]
-    if is_active(added) and not is_weight(added):
+    if is_active(added):
         # an activation is added: the sum passes it on, the product gets its rule
         return _product(session, func, args, kwargs, (1, 2), beside=0)
     beta = kwargs.get("beta", 1)
@@ -239,7 +237,7 @@ def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     args = (equation, *operands)
     if len(operands) == 1:
         return _of_one(session, func, equation, operands[0])
-    live = [i for i, t in enumerate(args) if is_active(t) and not is_weight(t)]
+    live = [i for i, t in enumerate(args) if is_active(t)]
     if len(live) == 2:
         return pair(session, func, args, kwargs, (live[0], live[1]))
     if len(live) == 1:

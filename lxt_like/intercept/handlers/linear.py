@@ -14,7 +14,6 @@ from ..causes import put_cause
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import is_weight
 from .bilinear import pair
 from .common import is_active
 from .ruled import ruled
@@ -49,7 +48,7 @@ def _unfolds(x: Tensor, weight: Tensor) -> bool:
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
-    if is_active(weight) and not is_weight(weight) and is_active(x):
+    if is_active(weight) and is_active(x):
         return pair(session, func, args, kwargs)
     kind = ENTRIES[func].kind
     asked = func

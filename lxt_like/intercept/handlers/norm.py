@@ -13,6 +13,7 @@ from ...rules.norm import ConstantScale, _BetaShare
 from ..merge import follow
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
+from ..tags import flat
 from .common import is_active
 
 
@@ -25,11 +26,10 @@ def _rule(session: Session, func: Func) -> ConstantScale | None:
     return rule if isinstance(rule, ConstantScale) else None
 
 
-def _plain(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], x: Any
-) -> Any:
+def _plain(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """With its own gradient; of a constant a norm is linear in its weight and bias."""
     out = func(*args, **kwargs)
-    session.claim(out, func, (x,))
+    session.claim(out, func, flat((*args, *kwargs.values())))
     return out
 
 
@@ -51,10 +51,10 @@ def _own_statistics(
     given = {"eps": _EPS[name], **_bind(_SIGNATURES[name], args, kwargs)}
     x, *options = (given.get(n) for n in _SIGNATURES[name])
     if not is_active(x):
-        return func(*args, **kwargs)
+        return _plain(session, func, args, kwargs)
     rule = _rule(session, func)
     if rule is None:
-        return _plain(session, func, args, kwargs, x)
+        return _plain(session, func, args, kwargs)
     return getattr(rule, name)(x, *options, session.measure)
 
 
@@ -66,12 +66,12 @@ def _instance_norm(
     given = _bind((*names, "momentum", "eps"), args, kwargs)
     x = given["input"]
     if not is_active(x):
-        return func(*args, **kwargs)
+        return _plain(session, func, args, kwargs)
     if not given.get("use_input_stats", True):
         return _running_norm(session, func, args, kwargs, given)
     rule = _rule(session, func)
     if rule is None:
-        return _plain(session, func, args, kwargs, x)
+        return _plain(session, func, args, kwargs)
     weight, bias, eps = given.get("weight"), given.get("bias"), given.get("eps", 1e-5)
     return rule.instance_norm(x, weight, bias, eps, session.measure)
 
@@ -81,7 +81,7 @@ def _batch_norm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     names = ("input", "running_mean", "running_var", "weight", "bias", "training")
     given = _bind((*names, "momentum", "eps"), args, kwargs)
     if not is_active(given["input"]):
-        return func(*args, **kwargs)
+        return _plain(session, func, args, kwargs)
     if given.get("training", False):
         if given.get("running_mean") is None:
             session.refuse(
@@ -160,10 +160,10 @@ def _normalize(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     given = _bind(("input", "p", "dim", "eps", "out"), args, kwargs)
     x = given["input"]
     if not is_active(x):
-        return func(*args, **kwargs)
+        return _plain(session, func, args, kwargs)
     rule = _rule(session, func)
     if rule is None:
-        return _plain(session, func, args, kwargs, x)
+        return _plain(session, func, args, kwargs)
     frozen = x.detach()
     norm = frozen.norm(given.get("p", 2.0), given.get("dim", 1), keepdim=True)
     return x / norm.clamp_min(given.get("eps", 1e-12)).expand_as(x)

@@ -18,7 +18,7 @@ from ..registry import ENTRIES, Entry, Func, functions, handles, register, regis
 from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
 from ..tags import Tag, carry, flat, put_twin, replace, tag, twin
-from .common import argument
+from .common import argument, is_active
 
 # Pure rearrangements: every element of the output is one element of the input.
 MOVES = """
@@ -121,7 +121,7 @@ def keep_twin(args: tuple[Any, ...], out: Tensor) -> None:
     """An explained input shifted or scaled by a constant: it takes the relevance whole."""
     mates = [m for m in (twin(t) for t in args[:2]) if m is not None]
     # a ledger reads constants through leaves of its own
-    signals = [t for t in args[:2] if isinstance(t, Tensor) and t.requires_grad and not t.is_leaf]
+    signals = [t for t in args[:2] if is_active(t) and not t.is_leaf]
     if len(mates) == 1 and len(signals) == 1:
         put_twin(out, mates[0])
 
@@ -199,7 +199,7 @@ DROPOUTS += "feature_alpha_dropout dropout_ alpha_dropout_ feature_dropout_".spl
 def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Identity in eval mode; in training mode the explanation would be random."""
     training = argument(args, kwargs, 2, "training", kwargs.get("train", True))
-    if training and argument(args, kwargs, 1, "p", 0.5) > 0 and args[0].requires_grad:
+    if training and argument(args, kwargs, 1, "p", 0.5) > 0 and is_active(args[0]):
         session.refuse(
             "dropout is active (training mode): each explanation would be random; "
             "call model.eval() first"
