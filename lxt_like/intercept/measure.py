@@ -133,7 +133,8 @@ class Measure:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
         live = torch.is_grad_enabled() and any(is_active(t) for t in tensors)
-        if live and kind == "composite":
+        apart = entry is not None and entry.apart is not None and entry.apart(func, args, kwargs)
+        if live and (apart or kind == "composite"):
             return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)
