@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import RuleError
-from ...rules.base import consumer, scaled
+from ...rules.base import consumer
 from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
@@ -18,6 +18,7 @@ from ..session import Session
 from ..tags import carry, put_twin, rank, tag, twin
 from .common import is_active
 from .ruled import ruled
+from .shift import added, is_added
 
 
 class _With:
@@ -42,12 +43,8 @@ def pair(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     at: tuple[int, int] = (0, 1),
-    beside: int | None = None,
 ) -> Any:
-    """A product of the two active tensors at positions ``at``.
-
-    ``beside``: the position of an active tensor that is added to the product.
-    """
+    """A product of the two active tensors at positions ``at``."""
     a, b = args[at[0]], args[at[1]]
     rule = session.rule("bilinear", func)
     if not isinstance(rule, Uniform):
@@ -62,9 +59,6 @@ def pair(
     elif weights[1]:
         out = op(consumer(a), b.detach())
     else:
-        if beside is not None:  # the rule halves all that the operation passes on
-            added = scaled(args[beside], 2.0)
-            op = _With(func, (*args[:beside], added, *args[beside + 1 :]), kwargs, at)
         out = rule.bilinear(op, a, b)
     session.claim(out, func, (a, b))
     _report_heads(session, a, out)
@@ -192,11 +186,10 @@ def _product(
     kwargs: dict[str, Any],
     at: tuple[int, int],
     bias: Any = None,
-    beside: int | None = None,
 ) -> Any:
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
-        return pair(session, func, args, kwargs, at, beside)
+        return pair(session, func, args, kwargs, at)
     if is_active(a) or is_active(b):
         return times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
     return func(*args, **kwargs)
@@ -215,17 +208,15 @@ def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     return _product(session, func, args, kwargs, (0, 1))
 
 
-@handles("matmul", "addmm", "baddbmm", "addmv", "addbmm")
+@handles("matmul", "addmm", "baddbmm", "addmv", "addbmm", apart=is_added)
 def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """bias + a @ b; beta and alpha scale the two."""
-    added = args[0]
-    if is_active(added):
-        # an activation is added: the sum passes it on, the product gets its rule
-        return _product(session, func, args, kwargs, (1, 2), beside=0)
+    if is_added(func, args, kwargs):
+        return added(session, func, args, kwargs)
     beta = kwargs.get("beta", 1)
-    bias = added if beta == 1 else added * beta
+    bias = args[0] if beta == 1 else args[0] * beta
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
-        session.measure.add_constant(added, beta)
+        session.measure.add_constant(bias)
     return _product(session, func, args, kwargs, (1, 2), bias)
 
 

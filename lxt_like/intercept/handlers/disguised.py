@@ -13,6 +13,7 @@ from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from .bilinear import pair, times_constant
 from .common import argument, is_active
+from .shift import is_shifted, shifted
 
 
 @handles("power", "prod", "var")
@@ -34,9 +35,11 @@ def _homogeneous(
     return out
 
 
-@handles("matmul", "bilinear")
+@handles("matmul", "bilinear", apart=is_shifted)
 def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """y_k = a W_k b + bias: a matrix product of a and b where both are signals."""
+    if is_shifted(func, args, kwargs):
+        return shifted(session, func, args, kwargs)
     live = [i for i in (0, 1) if is_active(args[i])]
     bias = argument(args, kwargs, 3, "bias", None)
     if len(live) == 1:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...rules.base import Gradient
-from ...rules.maps import Convolution, Dense, LinearMap
+from ...rules.maps import Convolution, Dense, General, LinearMap
 from ..causes import put_cause
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
@@ -17,6 +17,7 @@ from ..session import Session
 from .bilinear import pair
 from .common import is_active
 from .ruled import ruled
+from .shift import is_shifted, shifted
 
 _CONV = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -46,10 +47,12 @@ def _unfolds(x: Tensor, weight: Tensor) -> bool:
 
 
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if is_shifted(func, args, kwargs):
+        return shifted(session, func, args, kwargs)
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
-    if is_active(weight) and is_active(x):
-        return pair(session, func, args, kwargs)
+    if is_active(weight):
+        return _made(session, func, args, kwargs)
     kind = ENTRIES[func].kind
     asked = func
     if session.froze and kind == "linear" and _unfolds(x, weight):
@@ -61,8 +64,7 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         out = func(*args, **kwargs)
     else:
         name = ENTRIES[asked].name
-        names = _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        given = _given(name, args, kwargs)
         bias = given.pop("bias", None)
         del given["input"], given["weight"]
         made: LinearMap = Dense()
@@ -74,10 +76,34 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         if not out.requires_grad:
             put_cause(out, "cut")
             return out
-    if is_active(weight) or isinstance(rule, Gradient):
+    if isinstance(rule, Gradient):
         session.claim(out, asked, args)
     mix(x, out, _axis_after(kind, x, weight))
     return out
+
+
+def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    names = _ARGUMENTS_TRANSPOSED if name in _TRANSPOSED else _ARGUMENTS
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _made(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Weights made of the input: a product of two signals, or linear in them for a constant x."""
+    given = _given(ENTRIES[func].name, args, kwargs)
+    x, weight, bias = (given.pop(n, None) for n in _ARGUMENTS[:3])
+    kind = ENTRIES[func].kind
+    made = General(lambda w, c: func(c, w, None, **given))
+    made.batched = kind == "linear" or x.dim() == weight.dim()
+    made.channels = -1 if kind == "linear" else int(made.batched)
+    if is_active(x):
+        out = pair(session, func, (x, weight, bias), given)
+        if session.measure is not None and bias is not None:
+            session.measure.add_constant(made.spread_bias(bias, out))
+        return out
+    rule = session.rule(kind, func)
+    if session.is_plain(rule):
+        return func(*args, **kwargs)
+    return ruled(session, rule, func, lambda w: func(x, w, bias, **given), made, weight, x, bias)
 
 
 def _axis_after(kind: str, x: Tensor, weight: Tensor) -> int | None:
@@ -89,5 +115,5 @@ def _axis_after(kind: str, x: Tensor, weight: Tensor) -> int | None:
     return axis if axis != channels and all(k == 1 for k in weight.shape[2:]) else None
 
 
-handles("linear", "linear")(_linear)
-handles("conv", *_CONV, *_TRANSPOSED)(_linear)
+handles("linear", "linear", apart=is_shifted)(_linear)
+handles("conv", *_CONV, *_TRANSPOSED, apart=is_shifted)(_linear)
