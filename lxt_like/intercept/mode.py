@@ -16,6 +16,7 @@ from ..rules.live import explain_at, is_active, is_weight
 from ..rules.rows import linear_by_rows
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
+from .frozen import mark_frozen
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
@@ -74,6 +75,8 @@ class Interceptor(TorchFunctionMode):
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)`` under the session's rules."""
     out = _ruled(session, func, args, kwargs)
+    if session.froze:
+        mark_frozen(session, (*args, *kwargs.values()), out)
     if session.unasked:
         _explain_mixture(flat((*args, *kwargs.values())), out)
     return out

@@ -47,7 +47,7 @@ class Step:
 class Session:
     """The state shared by the handlers while a patched model runs.
 
-    ``froze``: parameters required grad until this patch switched it off.
+    ``froze``: ids of the parameters that required grad until a patch switched it off.
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
@@ -61,7 +61,7 @@ class Session:
 
     composite: Composite
     strict: bool = True
-    froze: bool = False
+    froze: frozenset[int] = frozenset()
     counting: bool = False
     fuse: bool = False
     tail: frozenset[int] = frozenset()
@@ -118,12 +118,14 @@ class Session:
             and self.steps is None
             and not (weight.requires_grad and is_active(weight))
             and not (bias is not None and bias.requires_grad and is_active(bias))
-            and (x.is_contiguous() or not self.froze)
+            and (not self.froze or (x.requires_grad and x.is_contiguous()))
             and ((found := tag(x)) is None or found.role != "softmax")
         )
 
     def moves_freely(self, x: Any) -> bool:
         """Whether ``x`` can be moved about (viewed, indexed) without a handler: no role to keep."""
+        if self.froze and isinstance(x, Tensor) and not x.requires_grad:
+            return False
         return self.measure is None and not self.first_layer and tag(x) is None
 
     @contextmanager

@@ -21,6 +21,7 @@ from .install import (
     LOCK,
     Scoped,
     busy,
+    frozen,
     install,
     modules_of,
     parameters_of,
@@ -102,8 +103,8 @@ class Patch:
                     f"{timeout:g} s; restore it there first (lxt.restore, if that thread ended)"
                 )
             self._parameters = parameters_of(modules)
-            self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
             install(modules, self, freeze)
+            self.session.froze = frozen(self._parameters)
             self.active = True
         if self.session.fuse:
             self.session.tail = tail(modules)

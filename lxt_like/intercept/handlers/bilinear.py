@@ -12,6 +12,7 @@ from ...rules.base import consumer
 from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
+from ..frozen import folded, folds
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
@@ -121,17 +122,26 @@ def _as_map(
 
 
 def times_constant(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    at: int,
+    bias: Any,
+    kernel: Func | None = None,
 ) -> Any:
-    """A product with weights that do not depend on the input: a linear operation."""
-    x = args[at]
+    """A product with weights that do not depend on the input: a linear operation.
+
+    ``kernel`` computes it; ``func`` itself, unless told otherwise.
+    """
+    x, kernel = args[at], kernel or func
     if _attends(session, func, args, at):
-        return _With(func, args, kwargs, (at,))(x.detach())
+        return _With(kernel, args, kwargs, (at,))(x.detach())
     rule = session.rule("linear", func)
     if session.is_plain(rule):
-        out = func(*args, **kwargs)
+        out = kernel(*args, **kwargs)
     else:
-        call = _With(func, args, kwargs, (at,))
+        call = _With(kernel, args, kwargs, (at,))
         if isinstance(rule, LinearRule) and rule.is_gradient:
             out = rule.linear(call, General(call), x, x, bias, session.measure)
         else:
@@ -190,9 +200,24 @@ def _product(
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
         return pair(session, func, args, kwargs, at)
+    kernel = _kernel(session, func, a, b)
     if is_active(a) or is_active(b):
-        return times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
-    return func(*args, **kwargs)
+        at_x = at[0 if is_active(a) else 1]
+        return times_constant(session, func, args, kwargs, at_x, bias, kernel)
+    return kernel(*args, **kwargs)
+
+
+def _kernel(session: Session, func: Func, a: Tensor, b: Tensor) -> Func:
+    """What computes a product of ``a`` and ``b`` as it is without the patch."""
+    if session.froze and ENTRIES[func].name in ("matmul", "__matmul__") and folds(session, a, b):
+        return folded
+    if session.froze and ENTRIES[func].name == "__rmatmul__" and folds(session, b, a):
+        return _folded_from_right
+    return func
+
+
+def _folded_from_right(a: Tensor, b: Tensor) -> Tensor:
+    return folded(b, a)
 
 
 @handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "outer", "vdot")

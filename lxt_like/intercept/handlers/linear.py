@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, General, LinearMap
 from ..causes import put_cause
+from ..frozen import folded_linear, folds
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
@@ -32,20 +32,6 @@ def _call(
     return out
 
 
-def _folded(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear as torch runs it for a weight that requires grad: bit-equal to the model's own.
-
-    For a slice of a tensor torch folds all but the last dimension only if the weight is to have a
-    gradient, and a patch has switched that off.
-    """
-    out = torch.mm(x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], -1)
-    return out if bias is None else out.add_(bias)
-
-
-def _unfolds(x: Tensor, weight: Tensor) -> bool:
-    return x.dim() > 2 and isinstance(weight, nn.Parameter) and not x.is_contiguous()
-
-
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if is_shifted(func, args, kwargs):
         return shifted(session, func, args, kwargs)
@@ -55,8 +41,8 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         return _made(session, func, args, kwargs)
     kind = ENTRIES[func].kind
     asked = func
-    if session.froze and kind == "linear" and _unfolds(x, weight):
-        func = _folded
+    if session.froze and kind == "linear" and folds(session, x, weight):
+        func = folded_linear
     if not is_active(x):
         return func(*args, **kwargs)
     rule = session.rule(kind, asked)

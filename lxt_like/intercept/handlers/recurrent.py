@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...rules.base import Gradient
+from ..frozen import is_frozen, thawed
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import flat
@@ -93,7 +94,7 @@ def _weights_as_before(session: Session, given: Any) -> Any:
     """Weights that the patch froze, live again: torch chooses its kernel by that."""
     if not (session.froze and isinstance(given, list)):
         return given
-    return [w if w is None else w.detach().requires_grad_() for w in given]
+    return [thawed(w) if is_frozen(session, w) else w for w in given]
 
 
 @handles("composite", "lstm", "gru", "rnn_tanh", "rnn_relu")
