@@ -121,7 +121,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("pow", "float_power"), ("input", "exponent")),
     **dict.fromkeys(("baddbmm", "addbmm"), ("input", "batch1", "batch2")),
     "mv": ("input", "vec"),
-    "outer": ("input", "vec2"),
+    **dict.fromkeys(("outer", "ger"), ("input", "vec2")),
     "addmm": ("input", "mat1", "mat2"),
     "addmv": ("input", "mat", "vec"),
     **dict.fromkeys(("addcmul", "addcdiv"), ("input", "tensor1", "tensor2")),

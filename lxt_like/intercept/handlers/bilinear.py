@@ -16,7 +16,7 @@ from ..frozen import folded, folds
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import carry, put_twin, rank, tag, twin
+from ..tags import rank, tag
 from .common import is_active
 from .ruled import ruled
 from .shift import added, is_added
@@ -92,7 +92,7 @@ class _Map:
         if self.name == "tensordot":
             out = torch.tensordot(a, b, *self.args[2:], **self.kwargs)
             return out
-        if self.name in ("dot", "vdot", "inner", "outer"):
+        if self.name in ("dot", "vdot", "inner"):
             out = getattr(torch, self.name)(a, b)
             return out
         if self.name == "__rmatmul__":
@@ -220,7 +220,7 @@ def _folded_from_right(a: Tensor, b: Tensor) -> Tensor:
     return folded(b, a)
 
 
-@handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "outer", "vdot")
+@handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "vdot")
 def _matmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if len(args) < 2:
         args = (*args, *kwargs.values())
@@ -243,35 +243,3 @@ def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
         session.measure.add_constant(bias)
     return _product(session, func, args, kwargs, (1, 2), bias)
-
-
-@handles("matmul", "einsum")
-def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    equation, *operands = args
-    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-        operands = list(operands[0])
-    args = (equation, *operands)
-    if len(operands) == 1:
-        return _of_one(session, func, equation, operands[0])
-    live = [i for i, t in enumerate(args) if is_active(t)]
-    if len(live) == 2:
-        return pair(session, func, args, kwargs, (live[0], live[1]))
-    if len(live) == 1:
-        return times_constant(session, func, args, kwargs, live[0], None)
-    out = func(*args, **kwargs)
-    session.note(out, func)
-    return out
-
-
-def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
-    """A transpose, a diagonal or a plain sum: coefficients of 1, so it needs no rule."""
-    out: Tensor = func(equation, x)
-    before, arrow, after = equation.replace(" ", "").partition("->")
-    letters = before.replace(".", "")
-    sums = bool(set(before) - set(after)) if arrow else len(set(letters)) < len(letters)
-    if not sums or rank(x) > 1:  # a sum of weights is a weight, of activations a signal
-        carry(x, out)
-    if not sums:  # every element of the output is one of the input
-        mate = twin(x) if session.first_layer else None
-        put_twin(out, None if mate is None else func(equation, mate))
-    return out

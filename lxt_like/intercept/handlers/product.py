@@ -53,7 +53,7 @@ def _weight_of(rule: Rule, a: Tensor, b: Tensor) -> int | None:
 
 
 @handles("product", "mul", "multiply", "__mul__", "__rmul__")
-def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def product(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if len(args) < 2:
         return func(*args, **kwargs)
     a, b = args[0], args[1]
@@ -64,6 +64,15 @@ def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     if session.first_layer:
         keep_twin(args, out)
     return out
+
+
+@handles("product", "outer", "ger")
+def _outer(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Every element of one vector times every element of the other: as torch computes it."""
+    a, b = args
+    column = a[:, None]
+    carry(a, column)
+    return product(session, torch.mul, (column, b), kwargs)
 
 
 @handles("quotient", "div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__")

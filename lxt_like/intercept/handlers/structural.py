@@ -191,6 +191,17 @@ register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
 
 
+@handles("composite", "broadcast_tensors")
+def _broadcast(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Each tensor is expanded by itself, and keeps its role."""
+    together = func(*args, **kwargs)
+    made = [
+        session.run(torch.broadcast_to, t, out.shape)
+        for t, out in zip(flat(args), together, strict=True)
+    ]
+    return type(together)(made)
+
+
 DROPOUTS = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout".split()
 DROPOUTS += "feature_alpha_dropout dropout_ alpha_dropout_ feature_dropout_".split()
 
