@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...rules.base import Gradient
@@ -53,7 +54,7 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         given = _given(name, args, kwargs)
         bias = given.pop("bias", None)
         del given["input"], given["weight"]
-        made: LinearMap = Dense()
+        made: LinearMap = Dense() if weight.dim() == 2 else General(F.linear)
         if kind == "conv":
             batched = x.dim() == weight.dim()
             made = Convolution(weight, **given, transposed=name in _TRANSPOSED, batched=batched)
