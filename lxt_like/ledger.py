@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from .explanation import Account
-from .intercept.measure import Measure, Record
+from .intercept.measure import Measure
+from .intercept.records import Record
 
 
 @dataclass(frozen=True)

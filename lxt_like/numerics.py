@@ -78,6 +78,11 @@ def inner(value: Tensor, grad: Tensor) -> float:
     return total
 
 
+def contribution(value: Tensor, grad: Tensor) -> Tensor:
+    """The relevance ``value * grad``, element by element; ``Re(conj(z) * grad)`` if complex."""
+    return (value.conj() * grad).real if value.is_complex() else value * grad
+
+
 def sum_to(x: Tensor, shape: torch.Size) -> Tensor:
     """Sum ``x`` over the dimensions that broadcasting from ``shape`` added or stretched."""
     return x if x.shape == shape else x.sum_to_size(shape)

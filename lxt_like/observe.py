@@ -13,9 +13,10 @@ from einops import reduce
 from torch import Tensor, nn
 
 from .errors import InputError
-from .intercept.measure import Measure, Record, carry_all
+from .intercept.measure import Measure, carry_all
+from .intercept.records import Record
 from .intercept.twins import put_twin, twin
-from .numerics import inner, upcast
+from .numerics import contribution, inner, upcast
 from .patch.inputs import Inputs
 
 
@@ -32,8 +33,8 @@ class _Watched:
 
     def relevance(self) -> Tensor:
         if self.grad is None:  # not on the path: nothing arrived
-            return upcast(self.value).new_zeros(self.value.shape)
-        return upcast(self.value) * upcast(self.grad)
+            return torch.zeros_like(contribution(upcast(self.value), self.value))
+        return contribution(upcast(self.value), upcast(self.grad))
 
 
 class Observer:

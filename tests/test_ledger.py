@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import lxt_like as lxt
-from lxt_like.intercept.measure import Measure, Record
+from lxt_like.intercept.measure import Measure
+from lxt_like.intercept.records import Record
 from lxt_like.ledger import Ledger, make_ledger
 from lxt_like.rules import CAUSES
 from tests.models.tiny import build, inputs

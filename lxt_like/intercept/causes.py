@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..numerics import inner
+from ..rules.live import is_active
 from .registry import Func
 
 ADDITIVE = frozenset({"add", "sum", "pooling"})
@@ -56,7 +57,7 @@ def put_cause(t: Tensor, cause: str) -> None:
 def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int, str]) -> None:
     """Remember what a constant result stands for, from what it was computed from."""
     found: set[str] = set()
-    if any(t.requires_grad for t in tensors):
+    if any(is_active(t) for t in tensors):
         found.add("cut")
     looked_up = getattr(func, "__name__", "") == "embedding"
     if looked_up:
@@ -73,7 +74,7 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
     if best is None:
         return
     for t in out if isinstance(out, (tuple, list)) else (out,):
-        if isinstance(t, Tensor) and not t.requires_grad and id(t) not in names:
+        if isinstance(t, Tensor) and not is_active(t) and id(t) not in names:
             put_cause(t, best)
 
 

@@ -16,9 +16,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..rules.base import RuleFunction
+from ..rules.live import is_live
 from .registry import Func, name_of
 
 Node = Any  # torch.autograd.graph.Node, or the class of a custom Function
@@ -209,27 +210,6 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
     return {node: place for node, place in places.items() if node in wanted}
 
 
-def _towards_input(edges: dict[Node, list[Node | None]], given: set[Node]) -> set[Node]:
-    """The nodes from which something other than a parameter, or a ``given`` node, is reached."""
-    leaves = [n for n, before in edges.items() if not before]
-    if not any(isinstance(getattr(n, "variable", None), nn.Parameter) for n in leaves):
-        return set(edges)
-    users: dict[Node, list[Node]] = {}
-    for node, before in edges.items():
-        for n in before:
-            if n is not None:
-                users.setdefault(n, []).append(node)
-    kept: set[Node] = set()
-    todo = [n for n in leaves if not isinstance(getattr(n, "variable", None), nn.Parameter)]
-    todo += [n for n in edges if n in given]
-    while todo:
-        node = todo.pop()
-        if node not in kept:
-            kept.add(node)
-            todo.extend(users.get(node, ()))
-    return kept
-
-
 class _Verdict(Enum):
     """What a node's class says of it."""
 
@@ -285,12 +265,9 @@ _NOTHING = Wanted()
 
 
 def find_unruled(
-    outputs: Iterable[Tensor], given: Iterable[Node] = (), wanted: Wanted = _NOTHING
+    outputs: Iterable[Tensor], wanted: Wanted = _NOTHING
 ) -> tuple[list[Unruled], list[Node]]:
-    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
-
-    ``given``: nodes of what the model was called with, which may itself come from a parameter.
-    """
+    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes."""
     outputs = list(outputs)
     edges = edges_of(outputs)
     open_ = []
@@ -306,15 +283,14 @@ def find_unruled(
             open_.append(node)
     if not open_:
         return [], []
-    on_path = _towards_input(edges, set(given))
     found: list[Node] = []
     checkpoints: list[Node] = []
     for node in open_:
-        if node not in on_path:
+        if not is_live(node):
             continue
         if is_checkpoint(node):
             checkpoints.append(node)
-        elif not _is_known(node, [n is not None and n in on_path for n in edges[node]], wanted):
+        elif not _is_known(node, [n is not None and is_live(n) for n in edges[node]], wanted):
             found.append(node)
     places = locate(outputs, set(found)) if found else {}
     return [Unruled(node, places.get(node, "")) for node in found], checkpoints

@@ -15,7 +15,6 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,48 +23,18 @@ from torch import Tensor
 
 from ..numerics import inner
 from ..rules.base import Declaration, consumer
+from ..rules.live import is_active
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
+from .records import Cell, Record
 from .registry import ENTRIES, Func, name_of
-from .tags import Tag, flat, is_weight, put, recipe, replace, tag
+from .tags import Tag, flat, put, recipe, replace, tag
 from .twins import put_twin, twin
 from .written import number_shares
 
 if TYPE_CHECKING:
     from .session import Session
-
-
-class Cell:
-    """A value as it was; cloned when its storage is about to be overwritten."""
-
-    __slots__ = ("__weakref__", "value")
-
-    def __init__(self, value: Tensor) -> None:
-        self.value = value.detach()
-
-
-@dataclass
-class Record:
-    """One operation that ran: sums per sample of what arrived, passed on, and was declared."""
-
-    op: str
-    kind: str
-    path: str
-    rule: str = ""
-    arrived: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    passed: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    declared: dict[str, dict[int, float]] = field(default_factory=dict)
-
-    def add(self, cause: str, sample: int, amount: float) -> None:
-        """Book ``amount`` under ``cause``."""
-        into = self.declared.setdefault(cause, defaultdict(float))
-        into[sample] += amount
-
-    def residual(self, sample: int) -> float:
-        """Measured minus declared residual: 0 for an operation that is ruled right."""
-        kept = sum(amounts[sample] for amounts in self.declared.values())
-        return self.arrived[sample] - self.passed[sample] - kept
 
 
 class Measure:
@@ -146,8 +115,8 @@ class Measure:
         if not self.recording:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
-        live = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        if live and kind == "composite":
+        live = torch.is_grad_enabled() and any(is_active(t) for t in tensors)
+        if live and (kind == "composite" or _is_apart(func, args, kwargs)):
             return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)
@@ -203,7 +172,7 @@ class Measure:
     def _tap(self, record: Record, additive: bool, wide: torch.dtype | None, t: Any) -> Any:
         if not isinstance(t, Tensor):
             return t
-        if t.requires_grad and not is_weight(t):
+        if is_active(t):
             self.seen(t, ())
             v = consumer(t)
             node = v.grad_fn
@@ -290,7 +259,11 @@ class Measure:
         carry_all(target, old)
         kind = ENTRIES[plain].kind if plain in ENTRIES else "sum"
         run = partial(dispatch, session, plain)
-        result = self.measured(session, plain, run, (old, *arguments), options, kind)
+        given = (old, *arguments)
+        if _is_apart(plain, given, options):
+            result = run(given, options)
+        else:
+            result = self.measured(session, plain, run, given, options, kind)
         self._protect(target)
         target.copy_(result)
         replace(target, None)
@@ -366,6 +339,12 @@ class Measure:
             leaf = getattr(source, "variable", None)
             cell = Cell(leaf) if leaf is not None else self.values.get((source, i))
             record.passed[self.sample] += inner(cell.value, g) if cell is not None else 0.0
+
+
+def _is_apart(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the handler makes several operations of the call, each with a record of its own."""
+    entry = ENTRIES.get(func)
+    return entry is not None and entry.apart is not None and entry.apart(func, args, kwargs)
 
 
 def carry_all(source: Any, out: Any) -> None:

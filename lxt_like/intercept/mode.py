@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.overrides import TorchFunctionMode
 
+from ..rules.live import explain_at, is_active, is_weight
 from ..rules.rows import linear_by_rows
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
 from .derivative import DERIVATIVES, differentiate
+from .frozen import mark_frozen
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
-from .tags import carry, flat, mark_weight, replace, tag
+from .tags import carry, flat, replace, tag
 from .transform import run_transformed, transformed
 from .twins import put_twin, shift_twin, twin
 
@@ -62,7 +64,7 @@ class Interceptor(TorchFunctionMode):
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
         if func is linear and not kwargs and session.leaves_alone(*args):
-            return linear_by_rows(*args) if id(args[1]) in session.tail else func(*args)
+            return linear_by_rows(*args) if _is_in_tail(session, args[1]) else func(*args)
         entry = ENTRIES.get(func)
         if entry is not None and entry.kind == "move" and args and session.moves_freely(args[0]):
             return func(*args, **kwargs) if kwargs else func(*args)
@@ -74,17 +76,30 @@ class Interceptor(TorchFunctionMode):
             kwargs = {}
         if session.measure is not None:
             return session.measure.call(session, func, args, kwargs)
-        if session.trainable:
-            return dispatch(session, func, args, kwargs)
-        return _ruled(session, func, args, kwargs)
+        return dispatch(session, func, args, kwargs)
+
+
+def _is_in_tail(session: Session, weight: Tensor) -> bool:
+    """Whether to look for rows without relevance behind this weight, a real matrix."""
+    return id(weight) in session.tail and weight.dim() == 2 and not weight.is_complex()
 
 
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)`` under the session's rules."""
     out = _ruled(session, func, args, kwargs)
-    if session.trainable:
-        mark_weight(getattr(func, "__name__", ""), flat((*args, *kwargs.values())), out)
+    if session.froze:
+        mark_frozen(session, (*args, *kwargs.values()), out)
+    if session.unasked:
+        _explain_mixture(flat((*args, *kwargs.values())), out)
     return out
+
+
+def _explain_mixture(tensors: Iterable[Tensor], out: Any) -> None:
+    """Where nothing is explained but parameters, data that met one of them is the signal."""
+    if not all(is_weight(t) for t in tensors if t.is_floating_point()):
+        for t in flat((out,)):
+            if t.requires_grad:
+                explain_at(t)
 
 
 def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -126,7 +141,7 @@ def _hidden(
         and isinstance(args[0], Tensor)
         and args[0]._is_view()
         and torch.is_grad_enabled()
-        and any(t.requires_grad for t in flat((*args, *kwargs.values())))
+        and any(is_active(t) for t in flat((*args, *kwargs.values())))
     ):
         return out_of_place(func, args, kwargs)
     return None, (), {}
@@ -134,7 +149,7 @@ def _hidden(
 
 def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
     """An in-place product of two active tensors, or a function, map or mixture of one."""
-    active = sum(isinstance(a, Tensor) and a.requires_grad for a in args[:3])
+    active = sum(is_active(a) for a in args[:3])
     entry = ENTRIES[plain]
     alone = entry.kind in ("activation", "power", "matmul") or entry.name == "lerp"
     return active > 1 or (active == 1 and alone)

@@ -24,14 +24,22 @@ Handler = Callable[["Session", Func, tuple[Any, ...], dict[str, Any]], Any]
 _NAMESPACES = (torch, torch.Tensor, F, torch.special, torch._C._nn)
 
 
+Apart = Callable[[Func, tuple[Any, ...], dict[str, Any]], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a torch function."""
+    """What is known of a torch function.
+
+    ``apart``: whether the handler takes a call apart into operations of other kinds, each of which
+    a ledger records by itself.
+    """
 
     name: str
     kind: str
     handler: Handler | None = None
     in_place_of: Func | None = None
+    apart: Apart | None = None
 
 
 ENTRIES: dict[Func, Entry] = {}
@@ -48,7 +56,9 @@ def functions(name: str) -> list[Func]:
     return found
 
 
-def register(kind: str, names: Iterable[str], handler: Handler | None = None) -> None:
+def register(
+    kind: str, names: Iterable[str], handler: Handler | None = None, apart: Apart | None = None
+) -> None:
     """Register ``handler`` (None: nothing to do) for every torch function of these names.
 
     Raises:
@@ -69,7 +79,7 @@ def register(kind: str, names: Iterable[str], handler: Handler | None = None) ->
                     f"register: {name!r} already has the entry {ENTRIES[f].kind!r}; "
                     "one function, one handler"
                 )
-            ENTRIES[f] = Entry(name, kind, handler)
+            ENTRIES[f] = Entry(name, kind, handler, apart=apart)
             mine.add(f)
 
 
@@ -82,11 +92,11 @@ def register_properties(kind: str, names: Iterable[str], handler: Handler | None
         ENTRIES[getter] = Entry(name, kind, handler)
 
 
-def handles(kind: str, *names: str) -> Callable[[Handler], Handler]:
+def handles(kind: str, *names: str, apart: Apart | None = None) -> Callable[[Handler], Handler]:
     """Decorator: :func:`register` the function below for these names."""
 
     def add(handler: Handler) -> Handler:
-        register(kind, names, handler)
+        register(kind, names, handler, apart)
         return handler
 
     return add
@@ -114,7 +124,7 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("pow", "float_power"), ("input", "exponent")),
     **dict.fromkeys(("baddbmm", "addbmm"), ("input", "batch1", "batch2")),
     "mv": ("input", "vec"),
-    "outer": ("input", "vec2"),
+    **dict.fromkeys(("outer", "ger"), ("input", "vec2")),
     "addmm": ("input", "mat1", "mat2"),
     "addmv": ("input", "mat", "vec"),
     **dict.fromkeys(("addcmul", "addcdiv"), ("input", "tensor1", "tensor2")),

@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..rules.live import is_active
 from .registry import ENTRIES, Func
 from .session import Session
-from .tags import RANK, ROLE, Tag, flat, follow, is_weight, put, tag
+from .tags import RANK, ROLE, Tag, flat, follow, put, tag
 
 WEIGHTS = frozenset(role for role, rank in RANK.items() if rank > 1)
 """Not ``activation``: a sum of activations is a signal."""
@@ -20,9 +21,7 @@ WEIGHTS = frozenset(role for role, rank in RANK.items() if rank > 1)
 
 def is_signal(session: Session, t: Any) -> bool:
     """Whether ``t`` depends on the explained input; a ledger reads constants through leaves."""
-    if not (isinstance(t, Tensor) and t.requires_grad) or is_weight(t):
-        return False
-    return session.measure is None or not t.is_leaf
+    return is_active(t) and (session.measure is None or not t.is_leaf)
 
 
 def common_role(session: Session, tensors: Iterable[Any]) -> str | None:

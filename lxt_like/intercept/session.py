@@ -15,6 +15,7 @@ from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
 from ..rules.linear import LinearRule
+from ..rules.live import is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, Wanted, claim, find_unruled, note
@@ -46,8 +47,7 @@ class Step:
 class Session:
     """The state shared by the handlers while a patched model runs.
 
-    ``trainable``: parameters require grad, so what is computed from them does, too;
-    ``froze``: they did, until this patch switched it off.
+    ``froze``: ids of the parameters that required grad until a patch switched it off.
     ``counting``: only execution order matters, every operation gets the plain gradient.
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
@@ -55,14 +55,14 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the nodes that made
-    the tensors the model was called with.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the model was called
+    with a tensor to explain, so that what it looks up by ids is not what is explained;
+    ``unasked``: with none, so that perhaps nothing but parameters takes relevance.
     """
 
     composite: Composite
     strict: bool = True
-    trainable: bool = False
-    froze: bool = False
+    froze: frozenset[int] = frozenset()
     counting: bool = False
     fuse: bool = False
     tail: frozenset[int] = frozenset()
@@ -74,7 +74,8 @@ class Session:
     on_heads: Callable[[str, Tensor], None] | None = None
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    given: list[Node] = field(default_factory=list)
+    given: bool = False
+    unasked: bool = False
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
     first_layer: bool = field(init=False)
@@ -123,17 +124,20 @@ class Session:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
         return (
             self._linear
+            and not self.unasked
             and self.measure is None
             and self.steps is None
-            and not (self.trainable or weight.requires_grad)
-            and (bias is None or not bias.requires_grad)
-            and (x.is_contiguous() or not self.froze)
+            and not (weight.requires_grad and is_active(weight))
+            and not (bias is not None and bias.requires_grad and is_active(bias))
+            and (not self.froze or (x.requires_grad and x.is_contiguous()))
             and ((found := tag(x)) is None or found.role != "softmax")
         )
 
     def moves_freely(self, x: Any) -> bool:
         """Whether ``x`` can be moved about (viewed, indexed) without a handler: no role to keep."""
-        return self.measure is None and not (self.trainable or self.first_layer) and tag(x) is None
+        if self.froze and isinstance(x, Tensor) and not x.requires_grad:
+            return False
+        return self.measure is None and not self.first_layer and tag(x) is None
 
     @contextmanager
     def resumed(self, counts: list[int] | None) -> Iterator[None]:
@@ -238,7 +242,7 @@ class Session:
         outputs = list(outputs)
         if self.merging:
             merge(outputs)
-        found, checkpoints = find_unruled(outputs, self.given, self.wanted)
+        found, checkpoints = find_unruled(outputs, self.wanted)
         if found:
             self._refuse(found)
         return checkpoints

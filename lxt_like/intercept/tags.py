@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..rules.activation import Activation
 
 ROLE = "_lxt_tag"
-_WEIGHT = "_lxt_weight"
 
 RANK = {"scale": 4, "softmax": 3, "gate": 2, "activation": 1}
 """The roles that can make a factor the weight; in a product of two weights the higher one is."""
@@ -52,23 +51,6 @@ def put_activation(out: Tensor, role: str, source: Activation) -> None:
 def tag(t: Any) -> Tag | None:
     """The tag of a tensor, if it has one."""
     return getattr(t, ROLE, None)
-
-
-def is_weight(t: Any) -> bool:
-    """A parameter, or what the model computed from parameters alone (``1 + weight``)."""
-    return isinstance(t, nn.Parameter) or getattr(t, _WEIGHT, False)
-
-
-def mark_weight(name: str, tensors: Iterable[Tensor], out: Any) -> None:
-    """Remember that ``out`` is a weight, if it was computed from nothing but weights.
-
-    Only needed while parameters require grad.  Looking up an embedding makes a signal.
-    """
-    used = [t for t in tensors if t.is_floating_point()]
-    if used and name != "embedding" and all(is_weight(t) for t in used):
-        for t in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(t, Tensor):
-                setattr(t, _WEIGHT, True)
 
 
 def flat(values: Iterable[Any]) -> Iterable[Tensor]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import InputError, PatchError
+from ..intercept.tags import flat
+from ..rules.live import explain_at
 
 
-def nodes_of(given: Iterable[Any]) -> list[Any]:
-    """What made the tensors that a model is called with.
+def explain_given(given: tuple[Any, ...]) -> bool:
+    """Whether a model is called with tensors to explain, wherever they come from.
 
     Raises:
         InputError: for a parameter, which rules would take for one of the model's weights.
@@ -24,10 +25,12 @@ def nodes_of(given: Iterable[Any]) -> list[Any]:
             "rules; call it with plain tensors, and backward(), outside the transform (or under "
             "torch.no_grad(), for its output alone)"
         )
-    found = [t for t in given if isinstance(t, Tensor) and t.requires_grad]
-    if any(isinstance(t, nn.Parameter) for t in found):
+    if any(isinstance(t, nn.Parameter) and t.requires_grad for t in given):
         raise InputError(
             "an input to explain is an nn.Parameter, which the rules would take for a weight; "
             "give x.detach().requires_grad_()"
         )
-    return [t.grad_fn for t in found if t.grad_fn is not None]
+    found = [t for t in flat(given) if t.requires_grad and not isinstance(t, nn.Parameter)]
+    for t in found:
+        explain_at(t)
+    return bool(found)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
 from ..intercept.twins import Twin, put_twin
-from ..numerics import is_finite, upcast
+from ..numerics import contribution, is_finite, upcast
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups
@@ -83,7 +83,7 @@ class _Explained:
 
     def relevance(self) -> Tensor:
         """In the input's shape, or one number a token."""
-        value = upcast(self.leaf.detach()) * upcast(self._gradient())
+        value = contribution(upcast(self.leaf.detach()), upcast(self._gradient()))
         if self.handed is not None:
             value = value + self.handed
         if not self.tokens:
@@ -94,7 +94,7 @@ class _Explained:
         """[batch]: the relevance of tokens that the model itself put beside the given ones."""
         if self.layout.length is None:
             return None
-        rest = self.leaf.detach().double() * self._gradient().double()
+        rest = contribution(self.leaf.detach(), self._gradient()).double()
         return rest.flatten(1).sum(1) - self.layout.take(rest).flatten(1).sum(1)
 
 

@@ -217,6 +217,12 @@ def parameters_of(modules: Modules) -> list[nn.Parameter]:
     return list(found.values())
 
 
+def frozen(parameters: Sequence[nn.Parameter]) -> frozenset[int]:
+    """The ids of those that required grad until a patch switched it off."""
+    held = ((id(p), _frozen.get(id(p))) for p in parameters)
+    return frozenset(at for at, entry in held if entry is not None and entry[1])
+
+
 def uninstall(patch: Patch) -> None:
     """Take ``patch`` off wherever it is.  The caller holds LOCK."""
     _holding.pop(patch, None)

@@ -14,12 +14,13 @@ from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, interceptor
-from .given import nodes_of
+from .given import explain_given
 from .inputs import module_of
 from .install import (
     LOCK,
     Scoped,
     busy,
+    frozen,
     install,
     modules_of,
     parameters_of,
@@ -102,8 +103,8 @@ class Patch:
                     f"{timeout:g} s; restore it there first (lxt.restore, if that thread ended)"
                 )
             self._parameters = parameters_of(modules)
-            self.session.froze = freeze and any(p.requires_grad for p in self._parameters)
             install(modules, self, freeze)
+            self.session.froze = frozen(self._parameters)
             self.active = True
         if self.composite.named:
             self.session.others = other_paths(self.model)
@@ -164,8 +165,9 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            session.trainable = any(p.requires_grad for p in self._parameters)
-            session.given = nodes_of((*args, *kwargs.values()))
+            session.given = explain_given((*args, *kwargs.values()))
+            trained = any(p.requires_grad for p in self._parameters)
+            session.unasked = trained and not session.given
         session.stack.append((path, types))
         try:
             if interceptor().session is session:

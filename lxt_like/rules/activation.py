@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..numerics import inner, quotient, ratio, upcast
-from .base import Book, Rule, RuleFunction, may_overwrite
+from .base import Book, Rule, RuleFunction, may_overwrite, refuse_complex
 
 Unary = Callable[[Tensor], Tensor]
 
@@ -174,6 +174,7 @@ class Identity(Rule):
         self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
     ) -> Tensor:
         """``function(x)`` under this rule."""
+        refuse_complex(self, x)
         slope = shape.slope if shape.ratio is None and x.dtype in _WIDE else None
         out: Tensor = _Identity.apply(x, function, shape.factor(function), shape.early, slope)
         if book is not None and shape.offset:
@@ -200,6 +201,7 @@ class Pass(Identity):
     def activation(
         self, function: Unary, shape: Shape, x: Tensor, book: Book | None = None
     ) -> Tensor:
+        refuse_complex(self, x)
         if not shape.offset:
             return super().activation(function, shape, x, book)
         factor = partial(_whole_ratio, function)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..numerics import inner, upcast
 from .base import Book, Rule, _Scale, consumer, scaled
+from .live import is_active
 from .softmax import softmax_bias
 
 AttentionOp = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
@@ -95,9 +96,9 @@ class ValueOnly(Rule):
         book: Book | None = None,
     ) -> Tensor:
         """``op(q, k, v, mask)`` with q, k and the mask held constant."""
-        if mask is not None and mask.requires_grad:
+        if mask is not None and is_active(mask):
             mask = scaled(mask, 0.0)  # torch chooses its kernel by whether the mask is active
-        if not v.requires_grad:
+        if not is_active(v):
             return op(q.detach(), k.detach(), v, mask).detach()
         # a node of its own: where the same tensor is key and value, the key's share stays out
         return op(q.detach(), k.detach(), consumer(v), mask)
@@ -105,12 +106,12 @@ class ValueOnly(Rule):
 
 def _split(one: Tensor, *others: Tensor | None) -> tuple[float, float]:
     """The uniform rule between ``one`` and ``others``: what is constant leaves all to the rest."""
-    rest = any(t is not None and t.requires_grad for t in others)
-    return (0.5, 0.5) if one.requires_grad and rest else (1.0, 1.0)
+    rest = any(is_active(t) for t in others)
+    return (0.5, 0.5) if is_active(one) and rest else (1.0, 1.0)
 
 
 def _share(t: Tensor, factor: float) -> Tensor:
-    return scaled(t, factor, fresh=True) if t.requires_grad and factor != 1 else t
+    return scaled(t, factor, fresh=True) if is_active(t) and factor != 1 else t
 
 
 def is_one_kernel(out: Tensor) -> bool:
@@ -136,8 +137,8 @@ def _whole(
     what v lacks is made good behind.
     """
     signature = (q.device.type, q.dtype, q.dim(), q.shape[-1], v.shape[-1], mask is None)
-    active = q.requires_grad and k.requires_grad and v.requires_grad
-    if not active or (mask is not None and mask.requires_grad) or signature in _apart:
+    active = is_active(q) and is_active(k) and is_active(v)
+    if not active or is_active(mask) or signature in _apart:
         return None
     out = op(q, k, v, mask)
     node = out.grad_fn
@@ -191,8 +192,8 @@ class _AttentionShare:
         form: AttentionForm,
         at_weights: float,
     ) -> None:
-        self.active = q.requires_grad or k.requires_grad
-        self.mask_active = mask is not None and mask.requires_grad
+        self.active = is_active(q) or is_active(k)
+        self.mask_active = is_active(mask)
         self.q, self.k, self.v = (t.detach().clone() for t in (q, k, v))
         self.mask = None if mask is None else mask.detach()
         self.form, self.at_weights = form, at_weights

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import RuleError
+
 KINDS: tuple[str, ...] = (
     "linear",
     "conv",
@@ -91,6 +93,17 @@ class Gradient(Rule):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+
+
+def refuse_complex(rule: Rule, *tensors: Tensor) -> None:
+    """Raise RuleError for complex numbers: shares by sign and by size are defined for real ones."""
+    if any(t.is_complex() for t in tensors):
+        raise RuleError(
+            f"{rule!r} is for real numbers, and came upon {tensors[0].dtype} values: complex ones "
+            "have no sign and no ratio to share by. Assign lxt.rules.Gradient() or, to a linear "
+            "operation, lxt.rules.Epsilon(0) there, or have the model compute with real and "
+            "imaginary parts (torch.view_as_real)"
+        )
 
 
 class RuleFunction(torch.autograd.Function):

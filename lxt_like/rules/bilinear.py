@@ -119,7 +119,7 @@ class _GatedProduct(RuleFunction):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, b = ctx.saved_tensors
         half = g * 0.5
-        return half * b, _into(half, ctx.f(x)), None, None
+        return half * b.conj(), _into(half, ctx.f(x).conj()), None, None
 
 
 class _FusedGate(RuleFunction):

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import RuleError
 from ..numerics import inner, upcast
-from .base import Book, Rule, RuleFunction, own
+from .base import Book, Rule, RuleFunction, own, refuse_complex
 from .maps import Dense, LinearMap, Stacked
 from .rows import live_rows
 
@@ -144,6 +144,7 @@ class LinearRule(Rule):
             if book is not None and bias is not None:
                 book.declare(out, _Bias(made.spread_bias(bias.detach(), out)))
             return out
+        refuse_complex(self, x, weight)
         op = Operation(self, call, made)
         out = _Linear.apply(x, weight, bias, twin, op)
         if book is not None:

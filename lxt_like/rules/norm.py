@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
 from ..numerics import inner, upcast
-from .base import Book, Rule, RuleFunction
+from .base import Book, Rule, RuleFunction, refuse_complex
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class ConstantScale(Rule):
         book: Book | None = None,
     ) -> Tensor:
         """``F.rms_norm`` under this rule."""
+        refuse_complex(self, x)
         return _RMSNorm.apply(x, tuple(shape), weight, eps)
 
     def group_norm(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.intercept.measure import Record
+from lxt_like.intercept.records import Record
 from tests.support import account, inline, random
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import lxt_like as lxt
 from lxt_like.intercept import Session, active
-from lxt_like.intercept.tags import is_weight, mark_weight, rank, recipe, tag
+from lxt_like.intercept.tags import rank, recipe, tag
 from tests.support import random
 
 SIGNAL = random(2, 3, seed=5).requires_grad_()
@@ -106,19 +106,3 @@ def test_recipes_die_with_their_tensors_contents() -> None:
                 y[:1].zero_()
             assert (recipe(y) is not None) == (change == "nothing"), change
     assert recipe(random(2)) is None
-
-
-def test_weights() -> None:
-    w, data = nn.Parameter(random(3)), random(3)
-    assert is_weight(w)
-    assert not is_weight(data)
-    for tensors, name, weight in (
-        ([w], "add", True),
-        ([w, data], "add", False),
-        ([w, torch.tensor([1])], "embedding", False),
-        ([w, torch.tensor([1])], "index_select", True),
-        ([], "zeros", False),
-    ):
-        out = random(2)
-        mark_weight(name, tensors, out)
-        assert is_weight(out) == weight, (name, tensors)

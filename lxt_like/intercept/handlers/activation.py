@@ -104,7 +104,7 @@ def _clamp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     given = {**dict(zip(names, args[1:], strict=False)), **kwargs}
     bounds = [given.get(n) for n in names]
     bounds = [
-        b.item() if isinstance(b, Tensor) and b.numel() == 1 and not b.requires_grad else b
+        b.item() if isinstance(b, Tensor) and b.numel() == 1 and not is_active(b) else b
         for b in bounds
     ]
     if not is_active(args[0]) or any(isinstance(b, Tensor) for b in bounds):

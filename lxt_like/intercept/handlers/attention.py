@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...rules.attention import AttentionForm, UniformAttention, ValueOnly, is_one_kernel
 from ..causes import cause_of, cause_of_all
+from ..frozen import is_frozen, thawed
 from ..graph import claim_node
 from ..registry import Func, handles
 from ..session import Session
@@ -18,6 +19,13 @@ from .common import is_active
 
 def _kernel(kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, **kwargs)
+
+
+def _thawing(
+    kwargs: dict[str, Any], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
+) -> Tensor:
+    """torch has fewer kernels for a mask that requires grad."""
+    return _kernel(kwargs, q, k, v, None if mask is None else thawed(mask))
 
 
 @handles("attention", "scaled_dot_product_attention")
@@ -33,6 +41,9 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
             "attention dropout is active (training mode): each explanation would be random; "
             "call model.eval() first"
         )
+    kernel = partial(_kernel, given)
+    if is_frozen(session, mask):
+        kernel = partial(_thawing, given)
     rule = session.rule("attention", func)
     if isinstance(rule, (UniformAttention, ValueOnly)):
         form = None
@@ -47,9 +58,9 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
                     "constant" if mask is None else cause_of(mask, known),
                 ),
             )
-        out = rule.attention(partial(_kernel, given), q, k, v, mask, form, session.measure)
+        out = rule.attention(kernel, q, k, v, mask, form, session.measure)
     else:
-        out = func(*args, **kwargs)
+        out = kernel(q, k, v, mask)
     if is_one_kernel(out):
         claim_node(out)
     else:

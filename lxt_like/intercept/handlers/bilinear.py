@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import RuleError
-from ...rules.base import consumer, scaled
+from ...rules.base import consumer
 from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
+from ..frozen import folded, folds
 from ..registry import ENTRIES, Func, handles, in_place
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import carry, is_weight, mark_weight, rank, tag
-from ..twins import put_twin, twin
+from ..tags import rank, tag
 from .common import is_active
 from .ruled import ruled
+from .shift import added, is_added
 
 
 class _With:
@@ -44,12 +44,8 @@ def pair(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     at: tuple[int, int] = (0, 1),
-    beside: int | None = None,
 ) -> Any:
-    """A product of the two active tensors at positions ``at``.
-
-    ``beside``: the position of an active tensor that is added to the product.
-    """
+    """A product of the two active tensors at positions ``at``."""
     a, b = args[at[0]], args[at[1]]
     rule = session.rule("bilinear", func)
     if not isinstance(rule, Uniform):
@@ -64,9 +60,6 @@ def pair(
     elif weights[1]:
         out = op(consumer(a), b.detach())
     else:
-        if beside is not None:  # the rule halves all that the operation passes on
-            added = scaled(args[beside], 2.0)
-            op = _With(func, (*args[:beside], added, *args[beside + 1 :]), kwargs, at)
         out = rule.bilinear(op, a, b)
     session.claim(out, func, (a, b))
     _report_heads(session, a, out)
@@ -99,7 +92,7 @@ class _Map:
         if self.name == "tensordot":
             out = torch.tensordot(a, b, *self.args[2:], **self.kwargs)
             return out
-        if self.name in ("dot", "vdot", "inner", "outer"):
+        if self.name in ("dot", "vdot", "inner"):
             out = getattr(torch, self.name)(a, b)
             return out
         if self.name == "__rmatmul__":
@@ -129,17 +122,26 @@ def _as_map(
 
 
 def times_constant(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], at: int, bias: Any
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    at: int,
+    bias: Any,
+    kernel: Func | None = None,
 ) -> Any:
-    """A product with weights that do not depend on the input: a linear operation."""
-    x = args[at]
+    """A product with weights that do not depend on the input: a linear operation.
+
+    ``kernel`` computes it; ``func`` itself, unless told otherwise.
+    """
+    x, kernel = args[at], kernel or func
     if _attends(session, func, args, at):
-        return _With(func, args, kwargs, (at,))(x.detach())
+        return _With(kernel, args, kwargs, (at,))(x.detach())
     rule = session.rule("linear", func)
     if session.is_plain(rule):
-        out = func(*args, **kwargs)
+        out = kernel(*args, **kwargs)
     else:
-        call = _With(func, args, kwargs, (at,))
+        call = _With(kernel, args, kwargs, (at,))
         if isinstance(rule, LinearRule) and rule.is_gradient:
             out = ruled(session, rule, func, call, General(call), x, x, bias)
         else:
@@ -182,7 +184,8 @@ def _attends(session: Session, func: Func, args: tuple[Any, ...], at: int) -> bo
     if axis is None or len(others) != 1 or _axis_after(func, args, at) is not None:
         return False
     values = others[0]
-    if is_weight(values) or values.dim() < 3 or values.shape[0] not in (1, x.shape[0]):
+    own = isinstance(values, nn.Parameter) or values.dim() < 3
+    if own or values.shape[0] not in (1, x.shape[0]):
         return False
     rule = session.rule("bilinear", func)
     return isinstance(rule, Uniform) and "softmax" in rule.weights["bilinear"]
@@ -195,20 +198,31 @@ def _product(
     kwargs: dict[str, Any],
     at: tuple[int, int],
     bias: Any = None,
-    beside: int | None = None,
 ) -> Any:
     a, b = args[at[0]], args[at[1]]
     if is_active(a) and is_active(b):
-        parameter = [is_weight(t) for t in (a, b)]
-        if not any(parameter):
-            return pair(session, func, args, kwargs, at, beside)
-        return times_constant(session, func, args, kwargs, at[parameter.index(False)], bias)
+        return pair(session, func, args, kwargs, at)
+    kernel = _kernel(session, func, a, b)
     if is_active(a) or is_active(b):
-        return times_constant(session, func, args, kwargs, at[0 if is_active(a) else 1], bias)
-    return func(*args, **kwargs)
+        at_x = at[0 if is_active(a) else 1]
+        return times_constant(session, func, args, kwargs, at_x, bias, kernel)
+    return kernel(*args, **kwargs)
 
 
-@handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "outer", "vdot")
+def _kernel(session: Session, func: Func, a: Tensor, b: Tensor) -> Func:
+    """What computes a product of ``a`` and ``b`` as it is without the patch."""
+    if session.froze and ENTRIES[func].name in ("matmul", "__matmul__") and folds(session, a, b):
+        return folded
+    if session.froze and ENTRIES[func].name == "__rmatmul__" and folds(session, b, a):
+        return _folded_from_right
+    return func
+
+
+def _folded_from_right(a: Tensor, b: Tensor) -> Tensor:
+    return folded(b, a)
+
+
+@handles("matmul", "matmul", "__matmul__", "mm", "bmm", "mv", "dot", "inner", "vdot")
 def _matmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if len(args) < 2:
         args = (*args, *kwargs.values())
@@ -221,53 +235,16 @@ def _tensordot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     return _product(session, func, args, kwargs, (0, 1))
 
 
-@handles("matmul", "addmm", "baddbmm", "addmv", "addbmm")
+@handles("matmul", "addmm", "baddbmm", "addmv", "addbmm", apart=is_added)
 def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """bias + a @ b; beta and alpha scale the two."""
-    added = args[0]
+    if is_added(func, args, kwargs):
+        return added(session, func, args, kwargs)
     beta = kwargs.get("beta", 1)
-    bias = added if beta == 1 else added * beta
-    if is_active(added) and not is_weight(added):
-        # an activation is added: the sum passes it on, the product gets its rule
-        return _product(session, func, args, kwargs, (1, 2), bias, beside=0)
-    if bias is not added:
-        mark_weight("mul", (added,), bias)
+    bias = args[0] if beta == 1 else args[0] * beta
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
-        session.measure.add_constant(added, beta)
+        session.measure.add_constant(bias)
     return _product(session, func, args, kwargs, (1, 2), bias)
-
-
-@handles("matmul", "einsum")
-def _einsum(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    equation, *operands = args
-    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-        operands = list(operands[0])
-    args = (equation, *operands)
-    if len(operands) == 1:
-        return _of_one(session, func, equation, operands[0])
-    live = [i for i, t in enumerate(args) if is_active(t) and not is_weight(t)]
-    if len(live) == 2:
-        return pair(session, func, args, kwargs, (live[0], live[1]))
-    if len(live) == 1:
-        return times_constant(session, func, args, kwargs, live[0], None)
-    out = func(*args, **kwargs)
-    session.note(out, func)
-    return out
-
-
-def _of_one(session: Session, func: Func, equation: str, x: Tensor) -> Tensor:
-    """A transpose, a diagonal or a plain sum: coefficients of 1, so it needs no rule."""
-    out: Tensor = func(equation, x)
-    before, arrow, after = equation.replace(" ", "").partition("->")
-    letters = before.replace(".", "")
-    sums = bool(set(before) - set(after)) if arrow else len(set(letters)) < len(letters)
-    if not sums or rank(x) > 1:  # a sum of weights is a weight, of activations a signal
-        carry(x, out)
-    if not sums:  # every element of the output is one of the input
-        found = twin(x) if session.first_layer else None
-        move = partial(func, equation)
-        put_twin(out, None if found is None else found.after(move, move(found.tensor)))
-    return out
 
 
 for _name in _ADDED:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from ...rules.live import is_active
 
-
-def is_active(t: Any) -> bool:
-    """Whether ``t`` is a tensor that depends on the explained input."""
-    return isinstance(t, Tensor) and t.requires_grad
+__all__ = ["argument", "is_active"]
 
 
 def argument(

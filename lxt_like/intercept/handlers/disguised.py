@@ -11,9 +11,9 @@ from ...rules.base import Gradient, scale_incoming
 from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
-from ..tags import is_weight
 from .bilinear import pair, times_constant
 from .common import argument, is_active
+from .shift import is_shifted, shifted
 
 
 @handles("power", "prod", "var")
@@ -23,7 +23,7 @@ def _homogeneous(
     """Of degree n, as x^n is: each of the n equal parts takes its n-th part of the relevance."""
     x: Tensor = args[0]
     out = func(*args, **kwargs)
-    if not is_active(x) or is_weight(x) or not out.requires_grad:
+    if not is_active(x) or not out.requires_grad:
         return out
     if not isinstance(session.rule("product", func), Gradient):
         degree = 2
@@ -35,10 +35,12 @@ def _homogeneous(
     return out
 
 
-@handles("matmul", "bilinear")
+@handles("matmul", "bilinear", apart=is_shifted)
 def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """y_k = a W_k b + bias: a matrix product of a and b where both are signals."""
-    live = [i for i in (0, 1) if is_active(args[i]) and not is_weight(args[i])]
+    if is_shifted(func, args, kwargs):
+        return shifted(session, func, args, kwargs)
+    live = [i for i in (0, 1) if is_active(args[i])]
     bias = argument(args, kwargs, 3, "bias", None)
     if len(live) == 1:
         return times_constant(session, func, args, kwargs, live[0], bias)
@@ -53,7 +55,7 @@ def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[
 def _addcdiv(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + value * a / b: an active divisor is a norm's scale, held constant."""
     x, a, b = args
-    one, other, divisor = (is_active(t) and not is_weight(t) for t in (x, a, b))
+    one, other, divisor = (is_active(t) for t in (x, a, b))
     if divisor and other and not isinstance(session.rule("norm", func), Gradient):
         b = b.detach()
     elif divisor:  # one of several parts of what b stands for: not known

@@ -5,19 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from ...rules.base import Gradient
 from ...rules.maps import Convolution, Dense, General, LinearMap
 from ..causes import put_cause
+from ..frozen import folded_linear, folds
 from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
-from ..tags import is_weight
 from .bilinear import pair
 from .common import is_active
 from .ruled import ruled
+from .shift import is_shifted, shifted
 
 _CONV = ("conv1d", "conv2d", "conv3d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -39,31 +40,17 @@ def _call(
     return out
 
 
-def _folded(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear as torch runs it for a weight that requires grad: bit-equal to the model's own.
-
-    For a slice of a tensor torch folds all but the last dimension only if the weight is to have a
-    gradient, and a patch has switched that off.
-    """
-    out = torch.mm(x.reshape(-1, x.shape[-1]), weight.t()).view(*x.shape[:-1], -1)
-    return out if bias is None else out.add_(bias)
-
-
-def _unfolds(x: Tensor, weight: Tensor) -> bool:
-    return x.dim() > 2 and isinstance(weight, nn.Parameter) and not x.is_contiguous()
-
-
 def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if is_shifted(func, args, kwargs):
+        return shifted(session, func, args, kwargs)
     x = args[0] if args else kwargs["input"]
     weight = args[1] if len(args) > 1 else kwargs["weight"]
-    if is_active(weight) and not is_weight(weight):
-        if is_active(x):
-            return pair(session, func, args, kwargs)
-        return _of_weight(session, func, args, kwargs)
+    if is_active(weight):
+        return _made(session, func, args, kwargs)
     kind = ENTRIES[func].kind
     asked = func
-    if session.froze and kind == "linear" and _unfolds(x, weight):
-        func = _folded
+    if session.froze and kind == "linear" and folds(session, x, weight):
+        func = folded_linear
     if not is_active(x):
         return func(*args, **kwargs)
     rule = session.rule(kind, asked)
@@ -71,10 +58,10 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         out = func(*args, **kwargs)
     else:
         name = ENTRIES[asked].name
-        given = {**dict(zip(_names(name), args, strict=False)), **kwargs}
+        given = _given(name, args, kwargs)
         bias = given.pop("bias", None)
         del given["input"], given["weight"]
-        made: LinearMap = Dense()
+        made: LinearMap = Dense() if weight.dim() == 2 else General(F.linear)
         if kind == "conv":
             given.setdefault("transposed", name in _TRANSPOSED)
             made = Convolution(weight, **given, batched=x.dim() == weight.dim())
@@ -83,41 +70,43 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         if not out.requires_grad:
             put_cause(out, "cut")
             return out
-    added = args[2] if len(args) > 2 else kwargs.get("bias")
-    if is_active(weight) or is_active(added) or isinstance(rule, Gradient):
-        session.claim(out, asked, (x, weight, added))
+    if isinstance(rule, Gradient):
+        session.claim(out, asked, (x, weight))
     else:
         session.claim_linear(kind, out, asked, (x,))
     mix(x, out, _axis_after(kind, x, weight))
     return out
 
 
-def _of_weight(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A constant times a weight that the input makes: linear in the weight."""
-    entry = ENTRIES[func]
-    rule = session.rule(entry.kind, func)
-    given = {**dict(zip(_names(entry.name), args, strict=False)), **kwargs}
-    x, weight, bias = (given.pop(n, None) for n in ("input", "weight", "bias"))
+def _given(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(_names(name), args, strict=False)), **kwargs}
+
+
+def _made(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Weights made of the input: a product of two signals, or linear in them for a constant x."""
+    given = _given(ENTRIES[func].name, args, kwargs)
+    x, weight, bias = (given.pop(n, None) for n in _ARGUMENTS[:3])
+    kind = ENTRIES[func].kind
+    made = General(lambda w, c: func(c, w, None, **given))
+    made.batched = kind == "linear" or x.dim() == weight.dim()
+    made.channels = -1 if kind == "linear" else int(made.batched)
+    if is_active(x):
+        out = pair(session, func, (x, weight, bias), given)
+        if session.measure is not None and bias is not None:
+            session.measure.add_constant(made.spread_bias(bias, out))
+        return out
+    rule = session.rule(kind, func)
     if session.is_plain(rule):
         out = func(*args, **kwargs)
     else:
-        made = General(lambda w, x: func(x, w, bias=None, **given))
-        if bias is not None and entry.kind == "conv":  # along the channels, before space
-            bias = bias.reshape(-1, *[1] * (weight.dim() - 2))
-        call = partial(_with_weight, func, args, kwargs)
+        call = partial(_with_weight, func, x, bias, given)
         out = ruled(session, rule, func, call, made, weight, x, bias)
-    session.claim(out, func, (weight, bias))
+    session.claim(out, func, (weight,))
     return out
 
 
-def _with_weight(
-    func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], weight: Tensor
-) -> Tensor:
-    out: Tensor
-    if len(args) > 1:
-        out = func(args[0], weight, *args[2:], **kwargs)
-    else:
-        out = func(*args, **{**kwargs, "weight": weight})
+def _with_weight(func: Func, x: Tensor, bias: Any, given: dict[str, Any], weight: Tensor) -> Tensor:
+    out: Tensor = func(x, weight, bias, **given)
     return out
 
 
@@ -130,5 +119,5 @@ def _axis_after(kind: str, x: Tensor, weight: Tensor) -> int | None:
     return axis if axis != channels and all(k == 1 for k in weight.shape[2:]) else None
 
 
-handles("linear", "linear")(_linear)
-handles("conv", *_CONV, *_TRANSPOSED, "convolution")(_linear)
+handles("linear", "linear", apart=is_shifted)(_linear)
+handles("conv", *_CONV, *_TRANSPOSED, "convolution", apart=is_shifted)(_linear)

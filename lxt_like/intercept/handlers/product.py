@@ -12,7 +12,7 @@ from ...rules.bilinear import Uniform
 from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles, in_place
 from ..session import Session
-from ..tags import Tag, carry, is_weight, put, rank, recipe, tag
+from ..tags import Tag, carry, put, rank, recipe, tag
 from ..twins import shift_twin
 from .common import argument, is_active
 
@@ -53,21 +53,26 @@ def _weight_of(rule: Rule, a: Tensor, b: Tensor) -> int | None:
 
 
 @handles("product", "mul", "multiply", "__mul__", "__rmul__")
-def _mul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def product(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if len(args) < 2:
         return func(*args, **kwargs)
     a, b = args[0], args[1]
     if is_active(a) and is_active(b):
-        if not (is_weight(a) or is_weight(b)):
-            return multiply(session, func, a, b)
-        out = func(*args, **kwargs)
-        session.claim(out, func, (a, b))
-        return out
+        return multiply(session, func, a, b)
     out = func(*args, **kwargs)
     carry(a if is_active(a) else b, out)
     if session.first_layer:
         shift_twin(func, args, kwargs, out)
     return out
+
+
+@handles("product", "outer", "ger")
+def _outer(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Every element of one vector times every element of the other: as torch computes it."""
+    a, b = args
+    column = a[:, None]
+    carry(a, column)
+    return product(session, torch.mul, (column, b), kwargs)
 
 
 @handles("quotient", "div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__rdiv__")
@@ -80,13 +85,13 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         a, b = b, a
     if kwargs.get("rounding_mode") is not None and (is_active(a) or is_active(b)):
         session.refuse("a rounded division has no gradient, so no relevance passes it")
-    if not is_active(b) or is_weight(b):
+    if not is_active(b):
         out = func(*args, **kwargs)
         carry(a, out)
         if session.first_layer:
             shift_twin(func, args, kwargs, out)
         return out
-    if not is_active(a) or is_weight(a):
+    if not is_active(a):
         out = func(*args, **kwargs)
         put(out, Tag("scale"))
         session.note(out, func)
@@ -123,9 +128,9 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     """x^n: a product of n equal factors; each takes its n-th part, so x^n / x is the ratio."""
     x = args[0]
     exponent = args[1] if len(args) > 1 else 0.5 if ENTRIES[func].name == "sqrt" else 2
-    if isinstance(exponent, Tensor) and exponent.numel() == 1 and not exponent.requires_grad:
+    if isinstance(exponent, Tensor) and exponent.numel() == 1 and not is_active(exponent):
         exponent = exponent.item()
-    if not is_active(x) or is_weight(x) or isinstance(exponent, Tensor):
+    if not is_active(x) or isinstance(exponent, Tensor):
         out = func(*args, **kwargs)
         session.note(out, func)
         return out
@@ -150,7 +155,7 @@ def _pow(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + value * a * b: the product gets its rule, the sum passes both on."""
     x, a, b = args
-    signals = [is_active(t) and not is_weight(t) for t in (a, b)]
+    signals = [is_active(t) for t in (a, b)]
     if all(signals):
         rule = session.rule("norm" if max(rank(a), rank(b)) == 4 else "product", func)
         weight = None if isinstance(rule, Gradient) else _weight_of(rule, a, b)
@@ -158,7 +163,7 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
             a, b = (a.detach(), b) if weight == 0 else (a, b.detach())
         elif not isinstance(rule, Gradient):
             a, b = scaled(a, 0.5), scaled(b, 0.5)
-    if session.measure is not None and any(signals) and not (is_active(x) and not is_weight(x)):
+    if session.measure is not None and any(signals) and not is_active(x):
         session.measure.add_constant(x)
     elif session.measure is not None and not any(signals):
         session.measure.add_constant(a * b, kwargs.get("value", 1), "constant")
@@ -171,7 +176,7 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
 def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """x + w (y - x): w says how much of each there is, a gate, so it is held constant."""
     x, y, w = args
-    one, other, mixing = (is_active(t) and not is_weight(t) for t in (x, y, w))
+    one, other, mixing = (is_active(t) for t in (x, y, w))
     if mixing and (one or other) and not isinstance(session.rule("product", func), Gradient):
         w = w.detach()
     if session.measure is not None and not (one and other):

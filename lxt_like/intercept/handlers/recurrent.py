@@ -15,11 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...rules.base import Gradient, RuleFunction
+from ...rules.base import Gradient
+from ..frozen import is_frozen, thawed
 from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import flat
 from .common import is_active
+from .valued import valued
 
 State = tuple[Tensor, ...]
 """(h, c) of an LSTM, (h,) of the others; each [batch, hidden]."""
@@ -88,28 +90,11 @@ _CELLS: dict[str, Cell] = {
 }
 
 
-class _Valued(RuleFunction):
-    """The kernel's value with the gradient of the steps."""
-
-    @staticmethod
-    def forward(ctx: Any, steps: Tensor, value: list[Tensor]) -> Tensor:
-        return value[0]  # in a list: an input handed back as it is would be a view
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        return g, None
-
-
-def _valued(session: Session, steps: Tensor, value: Tensor) -> Tensor:
-    value = value.detach()  # the kernel's own graph goes
-    return _Valued.apply(steps, [value]) if steps.requires_grad else value
-
-
 def _weights_as_before(session: Session, given: Any) -> Any:
     """Weights that the patch froze, live again: torch chooses its kernel by that."""
     if not (session.froze and isinstance(given, list)):
         return given
-    return [w if w is None else w.detach().requires_grad_() for w in given]
+    return [thawed(w) if is_frozen(session, w) else w for w in given]
 
 
 @handles("composite", "lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -152,7 +137,7 @@ def _layers(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     if batch_first:
         x = session.run(torch.transpose, x, 0, 1)
     final = [session.run(torch.stack, list(s)) for s in zip(*last, strict=True)]
-    return tuple(_valued(session, s, v) for s, v in zip((x, *final), values, strict=True))
+    return tuple(valued(s, v) for s, v in zip((x, *final), values, strict=True))
 
 
 def _grouped(flat_weights: Sequence[Tensor], biases: bool, projected: bool) -> Iterator[_Weights]:
@@ -218,5 +203,5 @@ def _one_step(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[
     given = session.run(F.linear, x, weights.w_input, weights.b_input)
     new = _CELLS[ENTRIES[func].name.removesuffix("_cell")](session, given, state, weights)
     if isinstance(values, Tensor):
-        return _valued(session, new[0], values)
-    return tuple(_valued(session, s, v) for s, v in zip(new, values, strict=True))
+        return valued(new[0], values)
+    return tuple(valued(s, v) for s, v in zip(new, values, strict=True))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-import torch
 from torch import Tensor
 
 from ...errors import RuleError
-from ...rules.base import Rule
+from ...rules.base import Rule, refuse_complex
 from ...rules.first import FirstLayerRule
 from ...rules.linear import LinearRule
 from ...rules.maps import LinearMap
 from ..registry import ENTRIES, Func
 from ..session import Session
-from ..tags import is_weight
 from ..twins import twin
-from .common import is_active
 
 
 def ruled(
@@ -30,11 +26,11 @@ def ruled(
     weight: Tensor,
     bias: Tensor | None,
 ) -> Tensor:
-    """The linear operation ``call(x)`` under ``rule``; a bias that is a signal is a summand."""
+    """The linear operation ``call(x)`` under ``rule``."""
     assert isinstance(rule, LinearRule)
-    signal = bias if is_active(bias) and not is_weight(bias) else None
     straight = None
     if isinstance(rule, FirstLayerRule):
+        refuse_complex(rule, x, weight)
         found = twin(x)
         if found is None:
             raise RuleError(
@@ -45,17 +41,4 @@ def ruled(
             )
         straight = found.tensor
         rule = rule.carried(found.source, found.carry, x.detach())
-    if signal is None:
-        return rule.linear(call, made, x, weight, bias, session.measure, straight)
-    if rule.is_gradient:
-        return rule.linear(call, made, x, weight, None, session.measure, straight)
-    alone = partial(_product, made, weight)
-    product = rule.linear(alone, made, x, weight, None, session.measure, straight)
-    out = product + made.spread_bias(signal, product)
-    value = call(x).detach()
-    with torch.no_grad():  # in one kernel it may be rounded otherwise
-        return out.copy_(value)
-
-
-def _product(made: LinearMap, weight: Tensor, x: Tensor) -> Tensor:
-    return made.forward(x, weight)
+    return rule.linear(call, made, x, weight, bias, session.measure, straight)

@@ -19,7 +19,7 @@ from ..roles import WEIGHTS, common_role, give, is_signal
 from ..session import Session
 from ..tags import Tag, carry, flat, follow, replace, tag
 from ..twins import cast_twin, move_twin, move_twin_in_place, put_twin, shift_twin, twin
-from .common import argument
+from .common import argument, is_active
 
 # Pure rearrangements: every element of the output is one element of the input.
 MOVES = """
@@ -195,6 +195,17 @@ register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
 
 
+@handles("composite", "broadcast_tensors")
+def _broadcast(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Each tensor is expanded by itself, and keeps its role."""
+    together = func(*args, **kwargs)
+    made = [
+        session.run(torch.broadcast_to, t, out.shape)
+        for t, out in zip(flat(args), together, strict=True)
+    ]
+    return type(together)(made)
+
+
 DROPOUTS = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout".split()
 DROPOUTS += "feature_alpha_dropout dropout_ alpha_dropout_ feature_dropout_".split()
 
@@ -203,7 +214,7 @@ DROPOUTS += "feature_alpha_dropout dropout_ alpha_dropout_ feature_dropout_".spl
 def _dropout(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Identity in eval mode; in training mode the explanation would be random."""
     training = argument(args, kwargs, 2, "training", kwargs.get("train", True))
-    if training and argument(args, kwargs, 1, "p", 0.5) > 0 and args[0].requires_grad:
+    if training and argument(args, kwargs, 1, "p", 0.5) > 0 and is_active(args[0]):
         session.refuse(
             "dropout is active (training mode): each explanation would be random; "
             "call model.eval() first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lxt_like as lxt
@@ -90,3 +91,35 @@ def test_the_bias_entry_is_b_times_its_gradient() -> None:
             grads = torch.autograd.grad(model(x[row : row + 1])[0, 0], biases)
         want = sum(float((b * g).sum()) for b, g in zip(biases, grads, strict=True))
         assert float(ledger.entries["bias"][row]) == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (2, 3, 5)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("composite", ["attnlrp", "epsilon", "epsilon_plus", "gamma"])
+def test_weights_of_one_output(shape: tuple[int, ...], bias: bool, composite: str) -> None:
+    """F.linear takes a vector as weight: one output, and no dimension for it."""
+    if bias and len(shape) == 2:
+        pytest.skip("torch refuses a bias there")
+
+    class One(nn.Module):
+        def __init__(self, flat: bool) -> None:
+            super().__init__()
+            self.flat, self.first = flat, nn.Linear(5, 5)
+            self.w, self.b = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x).reshape(shape)
+            b = self.b if bias else None
+            if self.flat:
+                out = F.linear(x, self.w, b)
+            else:
+                out = F.linear(x, self.w[None], None if b is None else b[None]).squeeze(-1)
+            return out.reshape(out.shape[0] if out.dim() else 1, -1)
+
+    rules = {"gamma": lxt.Composite([lxt.Assign(lxt.rules.Gamma(0.25), kind="linear")])}
+    chosen = rules.get(composite, composite)
+    models = [draw(One(flat)).double() for flat in (True, False)]
+    x = random(*shape) if len(shape) > 1 else random(1, *shape)
+    got, want = (account(model, x, composite=chosen) for model in models)
+    assert relative_error(got.relevance, want.relevance) < 1e-11
+    assert set(got.ledger.entries) == set(want.ledger.entries)

@@ -140,3 +140,86 @@ def test_a_batch_norm_without_running_statistics_is_told_from_training() -> None
     ):
         with pytest.raises(UnruledError, match=said):
             lxt.attribute(nn.Sequential(norm, nn.Flatten(), nn.Linear(75, 2)), x, 0)
+
+
+STATISTICS = random(4, seed=3), random(4, seed=4).abs() + 0.1
+Affine = tuple[Callable[..., Tensor], Callable[[Tensor], Tensor], tuple[int, ...]]
+# the function of (x, weight, bias), the same without either, and the shape of weight and bias
+AFFINE: dict[str, Affine] = {
+    "layer_norm": (
+        lambda x, w, b: F.layer_norm(x, (4,), w, b),
+        lambda x: F.layer_norm(x, (4,)),
+        (4,),
+    ),
+    "rms_norm": (
+        lambda x, w, b: F.rms_norm(x, (4,), w, 1e-6),
+        lambda x: F.rms_norm(x, (4,), eps=1e-6),
+        (4,),
+    ),
+    "group_norm": (
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x: F.group_norm(x, 2),
+        (4, 1),
+    ),
+    "torch.group_norm": (
+        lambda x, w, b: torch.group_norm(x, 2, w, b),
+        lambda x: F.group_norm(x, 2),
+        (4, 1),
+    ),
+    "instance_norm": (
+        lambda x, w, b: F.instance_norm(x, weight=w, bias=b),
+        lambda x: F.instance_norm(x),
+        (4, 1),
+    ),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, *STATISTICS, w, b),
+        lambda x: F.batch_norm(x, *STATISTICS),
+        (4, 1),
+    ),
+    "torch.batch_norm": (
+        lambda x, w, b: torch.batch_norm(x, w, b, *STATISTICS, False, 0.1, 1e-5, False),
+        lambda x: F.batch_norm(x, *STATISTICS),
+        (4, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("composite", [*COMPOSITES, "epsilon", "gradient"])
+@pytest.mark.parametrize("active", ["weight", "bias", "both", "weight of a constant", "both of it"])
+@pytest.mark.parametrize("name", AFFINE)
+def test_a_scale_or_shift_that_depends_on_the_input(name: str, active: str, composite: str) -> None:
+    """A conditional norm is the norm without either, times gamma, plus beta."""
+    function, normed, shape = AFFINE[name]
+    constants = random(4, seed=1), random(4, seed=2)
+    rms = name == "rms_norm"
+    if rms and active == "bias":
+        pytest.skip("rms_norm has no shift")
+
+    def signal(m: nn.Module, x: Tensor) -> Tensor:
+        return random(1, 4, 4, seed=5) if active.endswith(("constant", "it")) else m.a(x)
+
+    def affine(m: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = m.b(x)[0, 0], m.c(m.a(x))[0, 1]
+        weight = constants[0] if active == "bias" else found[0]
+        bias = constants[1] if active.startswith("weight") else found[1]
+        return weight, bias
+
+    def called(m: nn.Module, x: Tensor) -> Tensor:
+        return function(signal(m, x), *affine(m, x))
+
+    def written(m: nn.Module, x: Tensor) -> Tensor:
+        weight, bias = affine(m, x)
+        out = normed(signal(m, x)) * weight.reshape(shape)
+        return out if rms else out + bias.reshape(shape)
+
+    models = [inline(body, 4) for body in (called, written)]
+    for model in models:
+        model.c = draw(nn.Linear(4, 4), 40).double()
+    x = random(1, 4, 4)
+    if composite == "gradient":
+        got, want = (lxt.attribute(model, x, 0, composite) for model in models)
+    else:
+        got, want = (account(model, x, composite=composite) for model in models)
+        for cause, amounts in want.ledger.entries.items():
+            assert relative_error(got.ledger.entries[cause], amounts) < 1e-9, cause
+    assert relative_error(got.relevance, want.relevance) < 1e-11
