@@ -81,13 +81,13 @@ def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
     if isinstance(given, Sequence) and not isinstance(given, str):
         if len(given) != batch:
             raise TargetError(f"got {len(given)} targets for a batch of {batch}")
-        for i, g in enumerate(given):
-            if not isinstance(g, Integral | str):
-                raise TargetError(
-                    f"a list of targets holds a class index or name for each sample, got "
-                    f"{type(g).__name__} at {i}: {g!r}; explain samples with other targets one by "
-                    "one"
-                )
+        # not where in the list: this may be a part of what the caller gave
+        if other := [g for g in given if not isinstance(g, Integral | str)]:
+            raise TargetError(
+                "a list of targets holds a class index or name for each sample, got "
+                f"{type(other[0]).__name__}: {other[0]!r}; explain samples with other targets one "
+                "by one"
+            )
         values = [_index(g, classes, names) for g in given]
     else:
         values = [_index(given, classes, names)] * batch

@@ -61,9 +61,9 @@ def test_classes(given: Any, indices: list[int], labels: tuple[str, ...]) -> Non
         (torch.tensor([0.0, 1.0]), "one class index per sample, got torch.float32"),
         (torch.tensor([[0, 1]]), r"of shape \(1, 2\)"),
         (lxt.Contrast(0, "great"), "unknown class 'great'"),
-        (np.array([0.0, 1.0]), "holds a class index or name for each sample, got float at 0: 0.0"),
-        ([0, None], "holds a class index or name for each sample, got NoneType at 1"),
-        ([lxt.LogProb(1), 0], "got LogProb at 0: .* one by one"),
+        (np.array([0.0, 1.0]), "holds a class index or name for each sample, got float: 0.0"),
+        ([0, None], "holds a class index or name for each sample, got NoneType"),
+        ([lxt.LogProb(1), 0], "got LogProb: .* one by one"),
     ],
 )
 def test_unknown_classes(given: Any, message: str) -> None:
