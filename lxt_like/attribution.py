@@ -74,7 +74,8 @@ def attribute(
             Integer ``input_ids`` are explained at the output of the input embedding, float
             tensors (``pixel_values``, ``inputs_embeds``, features) directly.
         target: None (the predicted class; a language model's most likely next token), an
-            index, a class name, one per sample, a function of the logits, or ``lxt.targets``.
+            index (a negative one counts from the last), a class name, one per sample, a function
+            of the logits, or ``lxt.targets``.
         composite: a preset's name or a :class:`lxt.Composite`.
         ledger: keep the account; costs one backward per sample and the memory of every value.
         strict: an operation without a rule is an error; False: plain gradient, one warning.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +56,11 @@ def kind_of(names: Names) -> Kind:
     return names.kind if isinstance(names, Classes) else "classes"
 
 
+def plain(given: Any) -> Any:
+    """A target from an array as one of Python's: a list with one entry per sample, or a value."""
+    return given.tolist() if isinstance(given, np.ndarray) else given
+
+
 def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
     """Class indices [batch] for an index, a name, one per sample, or None (the predicted class).
 
@@ -62,6 +68,7 @@ def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
         TargetError: for an unknown class; the message lists the known ones.
     """
     batch, classes = logits.shape
+    given = plain(given)
     if given is None:
         return logits.detach().argmax(-1)
     if isinstance(given, Tensor):
@@ -74,6 +81,13 @@ def indices_of(given: Index | None, logits: Tensor, names: Names) -> Tensor:
     if isinstance(given, Sequence) and not isinstance(given, str):
         if len(given) != batch:
             raise TargetError(f"got {len(given)} targets for a batch of {batch}")
+        # not where in the list: this may be a part of what the caller gave
+        if other := [g for g in given if not isinstance(g, Integral | str)]:
+            raise TargetError(
+                "a list of targets holds a class index or name for each sample, got "
+                f"{type(other[0]).__name__}: {other[0]!r}; explain samples with other targets one "
+                "by one"
+            )
         values = [_index(g, classes, names) for g in given]
     else:
         values = [_index(given, classes, names)] * batch
@@ -88,12 +102,18 @@ def _index(given: Any, classes: int, names: Names) -> int:
     if not isinstance(given, str):
         at = int(given)
         if not -classes <= at < classes:
-            raise TargetError(f"class index {at} is out of range: the model has {classes} classes")
+            has = "1 class" if classes == 1 else f"{classes} classes"
+            raise TargetError(f"class index {at} is out of range: the model has {has}")
         return at % classes
     exact = [i for i, name in names.items() if name == given]
     loose = [i for i, name in names.items() if name.lower() == given.lower()]
     found = exact or loose
-    if len(found) != 1:
+    if len(found) > 1:
+        which = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
+        raise TargetError(
+            f"the class {given!r} is ambiguous: outputs {which} are called so; give the index"
+        )
+    if not found:
         known = ", ".join(repr(n) for n in list(names.values())[:20]) or "none: give an index"
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""
         raise TargetError(f"unknown class {given!r}; the model's classes are {known}{more}")

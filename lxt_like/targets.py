@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .classes import Index, kind_of, label_of
+from .classes import Index, kind_of, label_of, plain
 from .classes import Names as Names
 from .classes import class_names as class_names
 from .classes import indices_of as indices_of
@@ -247,6 +247,7 @@ class Answer(Target):
 
 def as_target(given: Any) -> Target:
     """A target from what a user gave: a Target, an index, a name, a tensor, a function, None."""
+    given = plain(given)
     if isinstance(given, Target):
         return given
     if callable(given):

@@ -33,6 +33,10 @@ NAMES = {0: "negative", 1: "neutral", 2: "Positive"}
         (torch.tensor(1), [1, 1], ("neutral", "neutral")),
         (np.int64(1), [1, 1], ("neutral", "neutral")),
         ([np.int32(1), -1], [1, 2], ("neutral", "Positive")),
+        (np.array([0, -1]), [0, 2], ("negative", "Positive")),
+        (np.array(["neutral", "negative"]), [1, 0], ("neutral", "negative")),
+        (np.array(1), [1, 1], ("neutral", "neutral")),
+        (lxt.Logit(np.array([1, 0])), [1, 0], ("neutral", "negative")),
         (lxt.Logit("neutral"), [1, 1], ("neutral", "neutral")),
     ],
 )
@@ -57,6 +61,9 @@ def test_classes(given: Any, indices: list[int], labels: tuple[str, ...]) -> Non
         (torch.tensor([0.0, 1.0]), "one class index per sample, got torch.float32"),
         (torch.tensor([[0, 1]]), r"of shape \(1, 2\)"),
         (lxt.Contrast(0, "great"), "unknown class 'great'"),
+        (np.array([0.0, 1.0]), "holds a class index or name for each sample, got float: 0.0"),
+        ([0, None], "holds a class index or name for each sample, got NoneType"),
+        ([lxt.LogProb(1), 0], "got LogProb: .* one by one"),
     ],
 )
 def test_unknown_classes(given: Any, message: str) -> None:
@@ -67,8 +74,16 @@ def test_unknown_classes(given: Any, message: str) -> None:
 def test_ambiguous_names_need_their_case() -> None:
     names = {0: "US", 1: "us", 2: "x"}
     assert as_target("us").resolve(LOGITS, names).indices.tolist() == [1, 1]
-    with pytest.raises(TargetError):
-        as_target("Us").resolve(LOGITS, names)
+    for given, known in (("Us", names), ("x", {0: "x", 1: "b", 2: "x"})):
+        with pytest.raises(
+            TargetError, match=rf"'{given}' is ambiguous: outputs 0 and .*the index"
+        ):
+            as_target(given).resolve(LOGITS, known)
+
+
+def test_one_class_is_no_classes() -> None:
+    with pytest.raises(TargetError, match=r"the model has 1 class$"):
+        as_target(3).resolve(LOGITS[:, :1], {})
 
 
 def test_many_classes_are_abbreviated() -> None:

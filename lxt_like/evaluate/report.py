@@ -128,6 +128,7 @@ def text_table(summary: Summary, table: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"{summary['model']['name']} on {summary['data']['name']}: {known['samples']} samples"]
     if labelled:
         lines[0] += f", {known['correct'] / labelled:.1%} of {labelled} predicted right"
+    lines += [f"note: {note}" for note in summary["data"]["notes"]]
     for operator in summary["operators"]:
         rows = [row for row in table if row["operator"] == operator]
         wide = max(len(row["method"]) for row in rows)

@@ -224,12 +224,20 @@ def _about(
     from .. import __version__
 
     notes = list(source.notes)
-    strange = {row["label"] for row in rows if row["label"] is not None and row["correct"] is None}
+    strange = {
+        row["sample"]: row["label"]
+        for row in rows
+        if row["label"] is not None and row["correct"] is None
+    }
     if strange:
-        some = ", ".join(sorted(strange)[:5])
+        some = ", ".join(sorted(set(strange.values()))[:5])
+        count = (
+            "1 sample has a label that is"
+            if len(strange) == 1
+            else (f"{len(strange)} samples have labels that are")
+        )
         notes.append(
-            f"{len(strange)} labels of the data are no classes of the model ({some}): whether "
-            "those samples are predicted right is not known"
+            f"{count} no class of the model ({some}): whether they are predicted right is not known"
         )
     return {
         "lxt_like": __version__,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..classes import plain
 from ..errors import InputError, ModelError
 from . import engine
 from .heads import read_logits
@@ -220,11 +221,11 @@ def select(target: Any, rows: Sequence[int], total: int) -> Any:
     Raises:
         InputError: a tensor or list in the target has another number of entries.
     """
+    target = plain(target)
     if isinstance(target, list | tuple) or (isinstance(target, Tensor) and target.ndim):
         if len(target) != total:
-            raise InputError(
-                f"expected a target for each of the {total} texts, got {len(target)} entries"
-            )
+            which = "the text" if total == 1 else f"each of the {total} texts"
+            raise InputError(f"expected one target for {which}, got {len(target)} entries")
         return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
     if dataclasses.is_dataclass(target) and not isinstance(target, type):
         values = {f.name: getattr(target, f.name) for f in dataclasses.fields(target) if f.init}

@@ -143,4 +143,5 @@ def _says_nothing(model: Any) -> bool:
 
 
 def _is_lazy(given: Any) -> bool:
-    return isinstance(given, Iterable) and not hasattr(given, "__len__")
+    lazy = isinstance(given, Iterable) and not hasattr(given, "__len__")
+    return lazy and not hasattr(given, "column_names")  # a streamed data set knows more than rows

@@ -27,8 +27,9 @@ def split_questions(text: object, pair: object) -> tuple[object, object]:
     Of several also tuples; a lone tuple is left as it is, since it may be two texts.
 
     Raises:
-        InputError: a dict has other keys, or there are pairs besides.
+        InputError: a dict has other keys, there are pairs besides, or a table with other columns.
     """
+    _refuse_table(text)
     if isinstance(text, Mapping):
         return _split(text, pair)
     if isinstance(text, str | bytes) or not isinstance(text, Iterable):
@@ -38,6 +39,25 @@ def split_questions(text: object, pair: object) -> tuple[object, object]:
         return many, pair
     both = [_split(t, pair) for t in many]
     return [question for question, _ in both], [context for _, context in both]
+
+
+def _refuse_table(given: object) -> None:
+    """A data set or data frame is no list of texts; one of its columns is."""
+    columns, of = getattr(given, "column_names", None), "ds"
+    if columns is None and hasattr(given, "iloc"):
+        columns, of = getattr(given, "columns", None), "df"
+    if isinstance(columns, Mapping):  # by split
+        split = next(iter(columns), "train")
+        columns, of = columns.get(split), f"{of}[{split!r}]"
+    if columns is None:
+        return
+    names = [str(name) for name in columns]
+    if set(names) != {"question", "context"} or of != "ds":
+        best = next((n for n in ("text", "sentence", *names) if n in names), "text")
+        raise InputError(
+            f"expected texts, got a table with the columns {', '.join(names)}: give one of them, "
+            f"such as {of}[{best!r}]"
+        )
 
 
 def _split(given: object, pair: object) -> tuple[object, object]:
@@ -76,9 +96,7 @@ def check_prefixes(prefix: object, given: Texts) -> list[str | None]:
         return [_valid(prefix, "prefix")] * len(given.texts)
     prefixes = _many(prefix, "prefix")
     if given.single or len(prefixes) != len(given.texts):
-        raise InputError(
-            f"expected one prefix for each of the {len(given.texts)} texts, got {len(prefixes)}"
-        )
+        raise InputError(f"expected one prefix for {_each(len(given.texts))}, got {len(prefixes)}")
     return [*prefixes]
 
 
@@ -98,9 +116,7 @@ def check_texts(text: object, pair: object = None) -> Texts:
     else:
         pairs = [*_many(pair, "pair")]
         if len(pairs) != len(texts):
-            raise InputError(
-                f"expected one pair for each of the {len(texts)} texts, got {len(pairs)}"
-            )
+            raise InputError(f"expected one pair for {_each(len(texts))}, got {len(pairs)}")
     return Texts(texts, pairs, single)
 
 
@@ -113,6 +129,10 @@ def positive(value: object, name: str, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"expected {name} to be a whole number >= {least}, got {value!r}")
     return value
+
+
+def _each(texts: int) -> str:
+    return "the text" if texts == 1 else f"each of the {texts} texts"
 
 
 def _many(values: object, name: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import torch
 
+from ..classes import plain
 from ..errors import InputError, TruncationWarning
 from .assemble import Reading, assemble
 from .batches import Options, Runner, evaluation_mode
@@ -108,8 +109,9 @@ def explain_text(
         text: one text, or several; several are batched by length and returned in order.
         pair: the second text of each text, for models that read two (a context, a hypothesis).
         prefix: what an encoder-decoder has written so far; None: nothing, its start token.
-        target: None (what the model predicts), an index, a name, a tensor or list with one
-            of these per text, or an object of ``lxt.targets`` such as a ``Contrast``.
+        target: None (what the model predicts), an index, a name, a tensor, array or list with
+            one of these per text, or an object of ``lxt.targets`` such as a ``Contrast``.  A
+            negative class index counts from the last class; ids of tokens are not negative.
         composite: name of a preset or a ``Composite``; one without a name is recorded as the code
             that makes it.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
@@ -133,6 +135,7 @@ def explain_text(
         ModelError: the model cannot be loaded, or has no head that is known.
         UnruledError: with ``strict``, an operation has no rule.
     """
+    target = plain(target)
     texts, pairs = split_questions(text, pair)
     given = check_texts(texts, pairs)
     check_prefixes(prefix, given)

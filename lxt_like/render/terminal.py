@@ -193,8 +193,9 @@ class _Page:
     def text(self, data: TextData) -> Iterator[Text]:
         peak = largest(data)
         for segment, raw in enumerate(data.texts):
-            if not raw:
-                yield from self.wrapped([("(empty text)", "dim")])
+            if not raw or raw.isspace():
+                said = "(white space only)" if raw else "(empty text)"
+                yield from self.wrapped([(said, "dim")])
                 continue
             parts = []
             for span in spans(data, segment):

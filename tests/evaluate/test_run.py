@@ -313,7 +313,9 @@ def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
 
 def test_labels_that_are_no_classes(bert_folder: Path) -> None:
     made = lxt.evaluate(bert_folder, [(t, "grand") for t in TEXTS], **QUICK)
-    assert any("no classes of the model (grand)" in note for note in made.summary["data"]["notes"])
+    said = f"{len(TEXTS)} samples have labels that are no class of the model (grand)"
+    assert any(said in note for note in made.summary["data"]["notes"])
+    assert f"note: {said}" in str(made)
 
 
 def test_masks_give_localisation(bert_folder: Path) -> None:

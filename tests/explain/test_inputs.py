@@ -29,7 +29,7 @@ def test_one_text_and_many() -> None:
         ("a", 3, "pair to be a str, got int"),
         ("a", ["b"], "pair to be a str, got list"),
         (["a"], "b", "pair to be a str or a list of str, got str"),
-        (["a"], ["b", "c"], "one pair for each of the 1 texts, got 2"),
+        (["a"], ["b", "c"], "one pair for the text, got 2"),
     ],
 )
 def test_what_is_no_text(text: object, pair: object, message: str) -> None:

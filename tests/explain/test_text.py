@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from math import fsum
@@ -15,7 +14,6 @@ from lxt_like.errors import InputError, ModelError, TargetError, TruncationWarni
 from lxt_like.explain.result import TextExplanation
 from lxt_like.explain.text import explain_text as explain
 from lxt_like.rules import Epsilon
-from lxt_like.targets import LogOdds, LogProb
 
 from . import makers
 from .stand_in import Contrast, Engine
@@ -337,21 +335,6 @@ def test_a_model_that_reads_its_padding_is_run_alone(
     many = explain(model, ["a b c", "x"], tokenizer=wordpiece, batch_size=16)
     assert [len(b["input_ids"]) for b in engine.batches] == [1, 1]
     same(many[1], explain(model, "x", tokenizer=wordpiece))
-
-
-def test_the_log_probability_of_a_label_is_that_of_the_probability_shown(wordpiece: Any) -> None:
-    labels = makers.bert(wordpiece, 3, problem_type="multi_label_classification")
-    for target, score in ((LogProb(1), math.log), (LogOdds(1), lambda p: math.log(p / (1 - p)))):
-        ex = explain(labels, "A film.", target=target, tokenizer=wordpiece)
-        assert ex.target.probability is not None
-        assert ex.target.score == pytest.approx(score(ex.target.probability), abs=1e-5)
-        closes(ex)
-        assert ex.account is not None
-        assert ex.account.gap == pytest.approx(0, abs=1e-4)
-    for outputs, fields in ((1, {}), (2, {"problem_type": "regression"})):
-        values = makers.bert(wordpiece, outputs, **fields)
-        with pytest.raises(TargetError):
-            explain(values, "A film.", target=LogProb(0), tokenizer=wordpiece)
 
 
 def test_a_model_in_training_is_evaluated_and_left_as_it_was(

@@ -139,6 +139,9 @@ def test_markup_and_emoji_codes_are_text() -> None:
 
 def test_empty_text() -> None:
     assert "(empty text)" in to_terminal(plain(""), width=60, color=False)
+    blank = to_terminal(plain(" \n "), width=60, color=False)
+    assert "(white space only)" in blank
+    assert "(empty text)" not in blank
 
 
 def test_nan_is_refused() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...classes import Classes, kind_of
+from ...classes import Classes, kind_of, plain
 from ...composites import BOXED, Composite
 from ...composites import composite as resolve_composite
 from ...errors import InputError, SkippedWarning
@@ -133,7 +133,7 @@ def explain_image(
     results: list[ImageExplanation] = []
     with evaluation_mode(loaded.model), Bar(len(images), progress, "image") as bar:
         for chunk in _chunks(loaded, images, size, on_error == "skip", bar):
-            chosen = _targets(target, [item.at for item in chunk], len(images))
+            chosen = _targets(plain(target), [item.at for item in chunk], len(images))
             results += _explain(loaded, chunk, chosen, options)
             bar.advance(len(chunk))
     return results[0] if single else results

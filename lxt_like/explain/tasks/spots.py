@@ -6,6 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
@@ -183,4 +184,8 @@ def with_ids(
         if isinstance(token, str):
             ids[name], note = vocabulary.find(token, spaced)
             notes += [note] if note else []
+        elif isinstance(token, Integral) and not isinstance(token, bool) and token < 0:
+            raise TargetError(
+                f"expected a token's id from 0 to {len(vocabulary) - 1}, or its text, got {token}"
+            )
     return dataclasses.replace(made, **ids), tuple(notes)

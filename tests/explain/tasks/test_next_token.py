@@ -107,6 +107,8 @@ def test_what_the_tokenizer_puts_behind_the_prompt_is_left_out() -> None:
     [
         ({"target": " film is"}, TargetError, r"got ' film is', which is \d tokens \(\" film\""),
         ({"target": Token(1)}, TargetError, "a token that may come next, got a place"),
+        ({"target": -1}, TargetError, r"a token's id from 0 to \d+, or its text, got -1"),
+        ({"target": lxt.Contrast("!", -2)}, TargetError, "or its text, got -2"),
         ({"target": lxt.Contrast("!", "!")}, TargetError, "a contrast needs two classes"),
         ({"pair": "x"}, InputError, "no pair, since this is a model for the next token"),
         ({"prefix": "x"}, InputError, "no prefix, .* a model for the next token"),

@@ -127,7 +127,7 @@ def test_a_long_source_is_cut_and_a_long_prefix_is_refused(
     ("options", "error", "said"),
     [
         ({"pair": "x"}, InputError, "is given by prefix="),
-        ({"prefix": ["a", "b"]}, InputError, "one prefix for each of the 1 texts, got 2"),
+        ({"prefix": ["a", "b"]}, InputError, "one prefix for the text, got 2"),
         ({"prefix": 3}, InputError, "prefix to be a str or a list"),
         ({"target": "a film"}, TargetError, "one token"),
     ],
