@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..rules.live import explain_at, is_active, is_weight
 from ..rules.rows import linear_by_rows
+from .aten import ATEN, as_torch
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
 from .derivative import DERIVATIVES, differentiate
@@ -65,6 +66,8 @@ class Interceptor(TorchFunctionMode):
             adopt(session.on_checkpoint)
         if func is linear and not kwargs and session.leaves_alone(*args):
             return linear_by_rows(*args) if _is_in_tail(session, args[1]) else func(*args)
+        if type(func) in ATEN:
+            func, args, kwargs = as_torch(func, args, kwargs or {})
         entry = ENTRIES.get(func)
         if entry is not None and entry.kind == "move" and args and session.moves_freely(args[0]):
             return func(*args, **kwargs) if kwargs else func(*args)
