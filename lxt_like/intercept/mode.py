@@ -90,7 +90,7 @@ def _is_in_tail(session: Session, weight: Tensor) -> bool:
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``func(*args, **kwargs)`` under the session's rules."""
     out = _ruled(session, func, args, kwargs)
-    if session.froze:
+    if session.froze and not (type(out) is Tensor and out.requires_grad):
         mark_frozen(session, (*args, *kwargs.values()), out)
     if session.unasked:
         _explain_mixture(flat((*args, *kwargs.values())), out)

@@ -21,10 +21,7 @@ def is_active(t: Any) -> bool:
     if not isinstance(t, Tensor) or not t.requires_grad:
         return False
     node: Node = t.grad_fn
-    if node is None:
-        return not isinstance(t, nn.Parameter)
-    known: bool | None = node.metadata.get(_LIVE)
-    return is_live(node) if known is None else known
+    return not isinstance(t, nn.Parameter) if node is None else is_live(node)
 
 
 def is_weight(t: Any) -> bool:
@@ -43,7 +40,15 @@ def explain_at(t: Any) -> None:
 
 def is_live(node: Node) -> bool:
     """Whether anything but parameters is behind ``node``; each node is looked at once."""
-    known: bool | None = _known(node)
+    metadata = node.metadata
+    known: bool | None = metadata.get(_LIVE)
+    if known is not None:
+        return known
+    for before, _ in node.next_functions:  # most often it is known there
+        if before is not None and before.metadata.get(_LIVE):
+            metadata[_LIVE] = True
+            return True
+    known = _known(node)
     if known is not None:
         return known
     path: list[tuple[Node, Iterator[tuple[Node | None, int]]]] = [(node, _before(node))]
