@@ -24,6 +24,7 @@ from .patch import Patch
 from .patch.inputs import Inputs, module_of
 from .patch.paths import other_paths
 from .rules.base import last_backward
+from .rules.live import all_frozen
 from .targets import Resolved, Target, as_target, class_names
 
 
@@ -98,7 +99,8 @@ def attribute(
     except UnruledError:
         if not run.lean:
             raise
-    # once more, with every module saying when it runs, so that the message can name it
+    # once more: with every module saying when it runs, so that the message can name it, and with
+    # weights told from signals by the graph
     return _Run(model, inputs, composite, strict, layers, masks, None).attribute(target)
 
 
@@ -180,7 +182,8 @@ class _Run:
 
     def _attribute(self, made: Target) -> Attribution:
         with torch.inference_mode(False), torch.enable_grad(), self._patched() as patch:
-            output = self._call()
+            with all_frozen(self.lean):
+                output = self._call()
             logits = made.read(output, self.inputs.kwargs)
             resolved = made.resolve(logits, class_names(self.model))
             score = resolved.score
@@ -221,6 +224,7 @@ class _Run:
             lean=self.lean,
         )
         patch.session.measure = self.measure
+        patch.session.frozen = self.lean
         patch.session.steps = self.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None

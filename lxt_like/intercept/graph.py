@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..errors import UnruledError
 from ..rules.base import RuleFunction
 from ..rules.live import is_live
 from .registry import Func, name_of
@@ -264,12 +265,24 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
 _NOTHING = Wanted()
 
 
+class ForeignWeightError(UnruledError):
+    """A parameter that requires grad is on the path from the score to the input."""
+
+
 def find_unruled(
-    outputs: Iterable[Tensor], wanted: Wanted = _NOTHING
+    outputs: Iterable[Tensor], wanted: Wanted = _NOTHING, frozen: bool = False
 ) -> tuple[list[Unruled], list[Node]]:
-    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes."""
+    """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
+
+    Raises:
+        ForeignWeightError: a parameter requires grad, and ``frozen`` says that none does.
+    """
     outputs = list(outputs)
     edges = edges_of(outputs)
+    if frozen:
+        for node, before in edges.items():
+            if not before and isinstance(getattr(node, "variable", None), nn.Parameter):
+                raise ForeignWeightError("a parameter that the model does not own requires grad")
     open_ = []
     for node, before in edges.items():
         verdict = _verdict(node)

@@ -52,6 +52,7 @@ class Session:
     ``noting``: functions and modules leave their names on autograd's nodes, for messages.
     ``fuse``: nobody looks at hidden tensors, so steps of the backward may be merged.
     ``others``: path -> the other paths of a module that has several.
+    ``frozen``: while the model runs, all that requires grad is taken for a signal.
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
@@ -65,6 +66,7 @@ class Session:
     froze: frozenset[int] = frozenset()
     counting: bool = False
     fuse: bool = False
+    frozen: bool = False
     tail: frozenset[int] = frozenset()
     noting: bool = True
     totals: tuple[int, ...] | None = None
@@ -242,7 +244,7 @@ class Session:
         outputs = list(outputs)
         if self.merging:
             merge(outputs)
-        found, checkpoints = find_unruled(outputs, self.wanted)
+        found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
         if found:
             self._refuse(found)
         return checkpoints

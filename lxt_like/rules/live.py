@@ -6,7 +6,9 @@ split, a weight is a weight still, whether or not it is frozen.  Autograd's grap
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,10 +18,34 @@ Node = Any  # torch.autograd.graph.Node
 _LIVE = "lxt_live"
 
 
+class _Trust(threading.local):
+    """Whether all parameters are taken to be frozen in this thread."""
+
+    on = False
+
+
+_trust = _Trust()
+
+
+@contextmanager
+def all_frozen(on: bool) -> Iterator[None]:
+    """What requires grad depends on the input: no look at the graph, which is left for later.
+
+    A parameter that the model does not own may not be frozen; the walk tells.
+    """
+    before, _trust.on = _trust.on, on
+    try:
+        yield
+    finally:
+        _trust.on = before
+
+
 def is_active(t: Any) -> bool:
     """Whether ``t`` is a tensor that depends on the explained input."""
     if not isinstance(t, Tensor) or not t.requires_grad:
         return False
+    if _trust.on:
+        return not isinstance(t, nn.Parameter)
     node: Node = t.grad_fn
     return not isinstance(t, nn.Parameter) if node is None else is_live(node)
 

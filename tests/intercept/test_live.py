@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations, prune
 import lxt_like as lxt
 from lxt_like.rules.live import explain_at, is_active, is_weight
 from tests.oracles.arrays import relative_error
-from tests.support import COMPOSITES, random
+from tests.support import COMPOSITES, inline, random
 
 
 class Net(nn.Module):
@@ -252,3 +252,22 @@ def test_a_deep_graph_is_walked_without_recursion() -> None:
     for _ in range(3000):
         x, w = x + 1, w + 1
     assert is_active(x) and not is_active(w)
+
+
+@pytest.mark.parametrize("made", ["itself", "masked"])
+def test_a_weight_that_the_model_does_not_own(made: str) -> None:
+    """Nothing freezes it; without a ledger the graph is looked at once the forward is done."""
+    foreign = nn.Parameter(random(4, 4))
+    mask = (random(4, 4, seed=5) > 0).double()
+
+    def weight() -> Tensor:
+        return foreign if made == "itself" else foreign * mask
+
+    model = inline(lambda m, x: m.a(x) @ weight(), 4)
+    frozen = weight().detach()
+    plain = inline(lambda m, x: m.a(x) @ frozen, 4)
+    x = random(2, 4)
+    wanted = lxt.attribute(plain, x, 0)
+    for ledger in (False, True):
+        found = lxt.attribute(model, x, 0, ledger=ledger)
+        assert torch.allclose(found.relevance, wanted.relevance, rtol=1e-12)
