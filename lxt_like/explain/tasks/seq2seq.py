@@ -49,8 +49,9 @@ class Seq2Seq(NextToken):
         return type(made)(len(row.prefix) - 1, made.inner, made.what, made.notes)
 
     def spaced(self, row: Row) -> bool:
-        if len(row.encoding.texts) > 1:
-            return not row.encoding.texts[1][-1].isspace()
+        written = "".join(row.encoding.texts[1:])  # its tokens may make no text yet
+        if written:
+            return not written[-1].isspace()
         return not self.vocabulary.bytewise
 
     def _start(self) -> list[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, processors
@@ -126,6 +128,25 @@ def test_tokens_without_text_are_not_lost(writer: Any, byte_bpe: Any) -> None:
     assert ex.output == "\n\n<|end|>\n\n"
     assert (ex.relevance[-1, len(ex.words) : -1] != 0).all()
     assert len(str(ex).splitlines()) > len(ids)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "bart"])
+def test_outputs_that_begin_without_text(models: dict[str, Any], name: str, tmp_path: Path) -> None:
+    """A word mark alone, ids that the tokenizer does not know: steps whose output so far is ''."""
+    model, tokenizer = models[name]
+    unknown = len(tokenizer)  # a vocabulary may be padded to a round number
+    silent = tokenizer.convert_tokens_to_ids("▁" if unknown < 100 else "Ġ")
+    outputs = [[silent, silent], [silent, 40, silent, 9]]
+    if unknown + 1 < model.config.vocab_size:
+        outputs += [[unknown], [unknown, unknown + 1], [unknown, 40, unknown]]
+    for ids in outputs:
+        ex = lxt.explain_generation(model, PROMPT, ids, tokenizer=tokenizer)
+        assert [token.id for token in ex.written] == ids
+        assert ex.relevance.shape == (len(ids), len(ex.words) + len(ids))
+        assert np.isfinite(ex.relevance).all()
+        ex.save(tmp_path / "it.json")
+        assert lxt.load(tmp_path / "it.json") == ex
+        assert str(ex) and ex._repr_html_()
 
 
 def test_sources_and_their_outputs(translator: Any, unigram: Any) -> None:
