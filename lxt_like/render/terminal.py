@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..explanation import Explained, GenerationData, TextData
 from . import account
 from .colors import ANY, DARK, LIGHT, ColorScale, ink, largest, normalise, to_hex
-from .escape import one_line
+from .escape import one_line, visible
 from .layout import Span, as_list, chips, origin, spans, strongest
 from .numbers import decimals_for, percent, signed
 from .terminal_generation import step_lines
@@ -193,7 +193,7 @@ class _Page:
     def text(self, data: TextData) -> Iterator[Text]:
         peak = largest(data)
         for segment, raw in enumerate(data.texts):
-            if not raw or raw.isspace():
+            if not raw or visible(raw).isspace():  # \x85 is space, but shown
                 said = "(white space only)" if raw else "(empty text)"
                 yield from self.wrapped([(said, "dim")])
                 continue

@@ -43,6 +43,12 @@ VOCABULARY = [
     *["film", "funny", "grip", "##ping", "dull", "not", "good", "the", "你"],
 ]
 
+UNIGRAM = """
+n t o r e d y . s u a an l i ▁film ' , é p th ve ▁m ▁sta e- ll ▁f ▁g ng at g ▁a f - 3 w
+Ä 😀 c D ; I ï k 5 界 A 好 b ! 你 世 .. ▁n on ar h v m er
+""".split()
+"""What a trainer finds in the corpus, likeliest first; trained anew, its ids differ each time."""
+
 
 def wordpiece() -> Any:
     """A BERT tokenizer: lower case, accents stripped, [UNK] for what it does not know."""
@@ -91,17 +97,12 @@ def byte_bpe(pad: bool = True) -> Any:
 
 def unigram() -> Any:
     """A SentencePiece-like tokenizer: NFKC, metaspace, <unk> for what it does not know."""
-    backend = Tokenizer(models.Unigram())
+    special = [(piece, 0.0) for piece in ("<pad>", "<unk>", "<s>", "</s>")]
+    common = [(piece, -3.0 - 0.05 * i) for i, piece in enumerate(UNIGRAM)]
+    backend = Tokenizer(models.Unigram([*special, ("▁", -1.9), *common], 1, False))
     backend.normalizer = normalizers.NFKC()
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=90,
-        special_tokens=["<pad>", "<unk>", "<s>", "</s>"],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    backend.train_from_iterator(CORPUS, trainer)
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",

@@ -59,7 +59,8 @@ class TestWhatIsPerturbed:
         turned = dict(reversed(given.items()))
         want = method(model, given, TARGET).relevance
         assert torch.equal(method(model, turned, TARGET).relevance, want)
-        assert bool((want[~mask] == 0).all())
+        # zero but for rounding: a kernel may sum another row of the batch in another order
+        assert float(want[~mask].abs().max()) < 1e-15
 
     def test_integrated_gradients_are_complete_behind_a_mask(self) -> None:
         model, x, mask = Gated().eval(), random(2, 5), (random(2, 5) > 0).double()

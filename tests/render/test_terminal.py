@@ -142,6 +142,8 @@ def test_empty_text() -> None:
     blank = to_terminal(plain(" \n "), width=60, color=False)
     assert "(white space only)" in blank
     assert "(empty text)" not in blank
+    # white space to Python, but it acts on a terminal
+    assert "\\x85\\x1c" in to_terminal(plain("\x85\x1c"), width=60, color=False)
 
 
 def test_nan_is_refused() -> None:
