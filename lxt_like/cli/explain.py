@@ -10,16 +10,10 @@ import typer
 
 from ..errors import InputError
 from . import options
-from .generations import explain_outputs, require_outputs_only, wants_output
+from .generations import explain_outputs, wants_output
 from .guard import guarded
-from .images import (
-    VIEWS,
-    explain_images,
-    image_files,
-    require_images_only,
-    wants_images,
-)
-from .outcomes import Report, each
+from .images import TEXTS_ONLY, VIEWS, explain_images, image_files, wants_images
+from .outcomes import Report
 from .progress import Progress
 from .texts import gather
 
@@ -154,14 +148,7 @@ def explain(
     image classifier that --model names; images that cannot be read are reported and left out.
     """
     given = texts or []
-    care: dict[str, Any] = {
-        "batch_size": batch_size,
-        "ledger": not no_ledger,
-        "strict": not no_strict,
-        "trust_remote_code": trust_remote_code,
-        "verbose": verbose,
-        "debug": debug,
-    }
+    care = options.Care(batch_size, not no_ledger, not no_strict, trust_remote_code, verbose, debug)
     if wants_output(generate, output):
         unsuited = {
             "target": target,
@@ -172,13 +159,13 @@ def explain(
             "stride": stride,
             "view": view,
         }
-        require_outputs_only(unsuited)
+        options.refuse(unsuited, "not for whole outputs (--generate, --output)")
         lines = gather(given, file)
         _check_outs(out or [], quiet and not as_json)
         report = Report(out or [], bool(given) and len(lines) == 1, as_json, quiet)
         with Progress(wanted=not quiet) as progress:
             return explain_outputs(
-                lines, model, generate, output, composite, report, progress, **care
+                lines, model, generate, output, composite, report, progress, care
             )
     if wants_images(given, model, trust_remote_code):
         unsuited = {
@@ -188,7 +175,7 @@ def explain(
             "window": window,
             "stride": stride,
         }
-        require_images_only(unsuited)
+        options.refuse(unsuited, TEXTS_ONLY)
         chosen_view = view or ("side" if foil is None else "pair")
         named = image_files(given)
         single = len(given) == len(named) == 1
@@ -204,7 +191,7 @@ def explain(
                 chosen_view,
                 report,
                 progress,
-                **care,
+                care,
             )
     if view is not None:
         raise InputError("--view: for images only, and this explains texts")
@@ -217,7 +204,6 @@ def explain(
         from ..explain.windows import limit_window, token_limit
         from .model import opened, target_of
 
-        size = batch_size or (16 if no_ledger else 1)
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
             limit_window(window, token_limit(loaded.model, loaded.tokenizer))
             chosen = target_of(loaded, target, foil)
@@ -230,17 +216,13 @@ def explain(
                 composite=composite,
                 window=window,
                 stride=stride,
-                batch_size=size,
-                ledger=not no_ledger,
-                strict=not no_strict,
+                batch_size=care.size,
+                ledger=care.ledger,
+                strict=care.strict,
             )
             report = Report(out or [], single, as_json, quiet)
-            outcomes = each(lines, partial(_explain, together, pair), size, debug)
-            try:
-                report.take(outcomes, len(lines), progress)
-            finally:  # also if it was interrupted: what is computed is not lost
-                report.finish()
-    return report.code
+            explained = partial(_explain, together, pair)
+            return report.run(lines, explained, care.size, progress, debug)
 
 
 def _check_options(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .model import opened
-from .outcomes import Report, each
+from .options import Care
+from .outcomes import Report
 from .progress import Progress
 from .texts import Line
 
@@ -27,13 +28,6 @@ def wants_output(generate: int | None, output: str | None) -> bool:
     return generate is not None or output is not None
 
 
-def require_outputs_only(given: Mapping[str, Any]) -> None:
-    """Raise InputError if an option that whole outputs do not have was given."""
-    wrong = [f"--{name}" for name, value in given.items() if value is not None]
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}: not for whole outputs (--generate, --output)")
-
-
 def explain_outputs(
     lines: Sequence[Line],
     model: str | None,
@@ -42,16 +36,10 @@ def explain_outputs(
     composite: str,
     report: Report,
     progress: Progress,
-    *,
-    batch_size: int | None,
-    ledger: bool,
-    strict: bool,
-    trust_remote_code: bool,
-    verbose: bool,
-    debug: bool,
+    care: Care,
 ) -> int:
     """Explain the output for prompt after prompt; the exit code."""
-    with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
+    with opened(model, composite, progress, care.verbose, care.trust_remote_code) as loaded:
         from ..explain import explain_generation
 
         run = partial(
@@ -61,16 +49,11 @@ def explain_outputs(
             max_new_tokens=20 if generate is None else generate,
             tokenizer=loaded.tokenizer,
             composite=composite,
-            batch_size=batch_size,
-            ledger=ledger,
-            strict=strict,
+            batch_size=care.batch_size,
+            ledger=care.ledger,
+            strict=care.strict,
         )
-        outcomes = each(lines, partial(_explain, run), 1, debug)
-        try:
-            report.take(outcomes, len(lines), progress)
-        finally:  # also if it was interrupted: what is computed is not lost
-            report.finish()
-    return report.code
+        return report.run(lines, partial(_explain, run), 1, progress, care.debug)
 
 
 def _explain(run: Any, prompts: list[str]) -> list[GenerationExplanation]:

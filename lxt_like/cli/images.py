@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from ..composites import composite as resolve_composite
 from ..errors import InputError, ModelError
 from ..targets import Contrast
 from .guard import quiet_libraries
-from .outcomes import Report, each
+from .options import Care
+from .outcomes import Report
 from .progress import Progress
 from .texts import Line
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..explain import ImageExplanation, ImageModel
 
 VIEWS = "overlay, side, patches, pair or trace"
+TEXTS_ONLY = "for texts only, and this explains images"
 
 
 def wants_images(arguments: Sequence[str], model: str | None, trust_remote_code: bool) -> bool:
@@ -76,13 +78,6 @@ def image_files(arguments: Sequence[str]) -> list[Line]:
     return [Line(str(path), str(path)) for path in found]
 
 
-def require_images_only(given: Mapping[str, Any]) -> None:
-    """Raise InputError if an option that is for texts was given."""
-    wrong = [f"--{name}" for name, value in given.items() if value is not None]
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}: for texts only, and this explains images")
-
-
 def explain_images(
     lines: Sequence[Line],
     model: str | None,
@@ -92,41 +87,29 @@ def explain_images(
     view: str | None,
     report: Report,
     progress: Progress,
-    *,
-    batch_size: int | None,
-    ledger: bool,
-    strict: bool,
-    trust_remote_code: bool,
-    verbose: bool,
-    debug: bool,
+    care: Care,
 ) -> int:
     """Explain image after image; the exit code."""
     resolve_composite(composite)
-    size = batch_size or (1 if ledger else 16)
     folder = demo.vit() if model is None else model
     progress.status(f"loading {'the bundled model' if model is None else model} ...")
-    with quiet_libraries(verbose, downloads=progress.shown):
+    with quiet_libraries(care.verbose, downloads=progress.shown):
         from ..explain import load_image_model
         from ..explain.image import explain_image
 
-        loaded = load_image_model(folder, trust_remote_code=trust_remote_code)
+        loaded = load_image_model(folder, trust_remote_code=care.trust_remote_code)
         progress.clear()
         run = partial(
             explain_image,
             loaded,
             target=target_of(loaded, target, foil),
             composite=composite,
-            batch_size=size,
-            ledger=ledger,
-            strict=strict,
+            batch_size=care.size,
+            ledger=care.ledger,
+            strict=care.strict,
             trace=view == "trace",
         )
-        outcomes = each(lines, partial(_explain, run), size, debug)
-        try:
-            report.take(outcomes, len(lines), progress)
-        finally:  # also if it was interrupted: what is computed is not lost
-            report.finish()
-    return report.code
+        return report.run(lines, partial(_explain, run), care.size, progress, care.debug)
 
 
 def target_of(loaded: ImageModel, target: str | None, foil: str | None) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
+
+from ..errors import InputError
 
 OUTPUT = "Output"
 LONG = "Long and many texts"
@@ -84,3 +88,27 @@ Debug = Annotated[
         "--debug", metavar="", rich_help_panel=CARE, help="Show the traceback of an error."
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Care:
+    """How carefully, and in how large batches: the options that all kinds of inputs share."""
+
+    batch_size: int | None
+    ledger: bool
+    strict: bool
+    trust_remote_code: bool
+    verbose: bool
+    debug: bool
+
+    @property
+    def size(self) -> int:
+        """The most inputs at once; a ledger is faster alone."""
+        return self.batch_size or (1 if self.ledger else 16)
+
+
+def refuse(given: Mapping[str, Any], why: str) -> None:
+    """Raise InputError for the options among these that were given, though ``why`` forbids it."""
+    wrong = [f"--{name}" for name, value in given.items() if value is not None]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)}: {why}")

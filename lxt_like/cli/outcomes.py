@@ -86,6 +86,16 @@ class Report:
         self.failures: list[Exception] = []
         self.total = self.done = self.code = 0
 
+    def run(
+        self, lines: Sequence[Line], explain: Explain, size: int, progress: Progress, debug: bool
+    ) -> int:
+        """Explain ``size`` at once and write what there is, in the end; the exit code."""
+        try:
+            self.take(each(lines, explain, size, debug), len(lines), progress)
+        finally:  # also if it was interrupted: what is computed is not lost
+            self.finish()
+        return self.code
+
     def take(self, outcomes: Iterator[Outcome], total: int, progress: Progress) -> None:
         """Print and keep what comes until there is no more, or no hope."""
         self.total = total

@@ -18,9 +18,10 @@ from ..explain.image.run import boxed
 from ..explain.loading import TextModel
 from ..targets import Target, as_target
 from .guard import quiet_libraries
-from .images import require_images_only, wants_images
+from .images import TEXTS_ONLY, wants_images
 from .images import target_of as image_target
 from .model import inputs_of, opened, read, target_of
+from .options import refuse
 from .progress import Progress
 
 
@@ -116,7 +117,7 @@ def subject(
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
             yield Texts(loaded, composite, pair, prefix)
         return
-    require_images_only({"pair": pair, "prefix": prefix})
+    refuse({"pair": pair, "prefix": prefix}, TEXTS_ONLY)
     progress.status(f"loading {'the bundled model' if model is None else model} ...")
     with quiet_libraries(verbose, downloads=progress.shown):
         folder = demo.vit() if model is None else model

@@ -65,7 +65,7 @@ class Interceptor(TorchFunctionMode):
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
             adopt(session.on_checkpoint)
         if func is linear and not kwargs and session.leaves_alone(*args):
-            return linear_by_rows(*args) if _is_in_tail(session, args[1]) else func(*args)
+            return linear_by_rows(*args) if id(args[1]) in session.tail else func(*args)
         if type(func) in ATEN:
             func, args, kwargs = as_torch(func, args, kwargs or {})
         entry = ENTRIES.get(func)
@@ -80,11 +80,6 @@ class Interceptor(TorchFunctionMode):
         if session.measure is not None:
             return session.measure.call(session, func, args, kwargs)
         return dispatch(session, func, args, kwargs)
-
-
-def _is_in_tail(session: Session, weight: Tensor) -> bool:
-    """Whether to look for rows without relevance behind this weight, a real matrix."""
-    return id(weight) in session.tail and weight.dim() == 2 and not weight.is_complex()
 
 
 def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

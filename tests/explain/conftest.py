@@ -28,3 +28,25 @@ def classifier(wordpiece: Any) -> Any:
     return makers.bert(
         wordpiece, 3, id2label={0: "bad", 1: "good", 2: "mixed"}, label2id={"bad": 0}
     )
+
+
+@pytest.fixture(scope="session")
+def byte_bpe() -> Any:
+    return makers.byte_bpe()
+
+
+@pytest.fixture(scope="session")
+def unigram() -> Any:
+    return makers.unigram()
+
+
+@pytest.fixture(scope="session")
+def writer(byte_bpe: Any) -> Any:
+    """A causal language model."""
+    return makers.gpt2(byte_bpe)
+
+
+@pytest.fixture(scope="session")
+def translator(unigram: Any) -> Any:
+    """An encoder-decoder."""
+    return makers.t5(unigram)

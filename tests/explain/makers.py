@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import (
+    AddedToken,
     Tokenizer,
     decoders,
     models,
@@ -109,6 +111,24 @@ def unigram() -> Any:
         special_tokens=[("<s>", 2), ("</s>", 3)],
     )
     return _fast(backend, unk_token="<unk>", pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+
+
+def sentencepiece(
+    ids: dict[str, int], merges: list[tuple[str, str]], added: Sequence[AddedToken] = ()
+) -> Any:
+    """Llama's: a space before everything, <0x..> for the bytes of what it does not know."""
+    backend = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", byte_fallback=True))
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
+    )
+    backend.add_special_tokens([*added])
+    return _fast(backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
 
 
 def byt5() -> ByT5Tokenizer:

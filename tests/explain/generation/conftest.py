@@ -5,31 +5,8 @@ from typing import Any
 import pytest
 
 from ...models import zoo
-from .. import makers
 
 PROMPT = "A gripping, funny"
-
-
-@pytest.fixture(scope="session")
-def byte_bpe() -> Any:
-    return makers.byte_bpe()
-
-
-@pytest.fixture(scope="session")
-def unigram() -> Any:
-    return makers.unigram()
-
-
-@pytest.fixture(scope="session")
-def writer(byte_bpe: Any) -> Any:
-    """A causal language model."""
-    return makers.gpt2(byte_bpe)
-
-
-@pytest.fixture(scope="session")
-def translator(unigram: Any) -> Any:
-    """An encoder-decoder."""
-    return makers.t5(unigram)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, normalizers, processors
-from tokenizers import models as backends
-from transformers import BertForTokenClassification, PreTrainedTokenizerFast
+from transformers import BertForTokenClassification
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, ModelError
@@ -71,19 +69,7 @@ def sentencepiece() -> Any:
     merges = [("▁", "A"), ("▁", "f"), ("▁f", "i"), ("▁fi", "l"), ("▁fil", "m")]
     ids |= {"na": len(ids), "nam": len(ids) + 1, "name": len(ids) + 2}
     merges += [("n", "a"), ("na", "m"), ("nam", "e")]
-    backend = Tokenizer(backends.BPE(ids, merges, unk_token="<unk>", byte_fallback=True))
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
-    )
+    return makers.sentencepiece(ids, merges)
 
 
 @pytest.mark.parametrize("make", [makers.byte_bpe, sentencepiece])

@@ -11,16 +11,6 @@ TAGS = {0: "O", 1: "PER", 2: "LOC"}
 
 
 @pytest.fixture(scope="session")
-def byte_bpe() -> Any:
-    return makers.byte_bpe()
-
-
-@pytest.fixture(scope="session")
-def unigram() -> Any:
-    return makers.unigram()
-
-
-@pytest.fixture(scope="session")
 def filler(wordpiece: Any) -> Any:
     return makers.encoder(BertForMaskedLM, wordpiece)
 
@@ -34,15 +24,3 @@ def tagger(wordpiece: Any) -> Any:
 @pytest.fixture(scope="session")
 def answerer(wordpiece: Any) -> Any:
     return makers.encoder(BertForQuestionAnswering, wordpiece)
-
-
-@pytest.fixture(scope="session")
-def writer(byte_bpe: Any) -> Any:
-    """A causal language model."""
-    return makers.gpt2(byte_bpe)
-
-
-@pytest.fixture(scope="session")
-def translator(unigram: Any) -> Any:
-    """An encoder-decoder."""
-    return makers.t5(unigram)
