@@ -27,6 +27,9 @@ from .rules.base import last_backward
 from .rules.live import all_frozen
 from .targets import Resolved, Target, as_target, class_names
 
+_CERTAIN = 1e-5
+"""Accounts that close to this share of what moved were told apart rightly."""
+
 
 @dataclass(frozen=True)
 class Attribution:
@@ -189,7 +192,7 @@ class _Run:
             score = resolved.score
             self._check_score(score)
             patch.check([score])
-            totals = self._backward(score)
+            book = self._backward(score, resolved.entries)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         for name in self.inputs.unreached():
@@ -199,10 +202,6 @@ class _Run:
                 UnreachedWarning,
                 stacklevel=4,
             )
-        book = None
-        if self.measure is not None:
-            extra = [*resolved.entries.items(), *self.inputs.entries(len(score)).items()]
-            book = make_ledger(self.measure, score, totals, extra)
         return Attribution(
             relevance,
             score.detach(),
@@ -270,13 +269,14 @@ class _Run:
             self.inputs.check_finite()
             raise NumericalError(_diagnose(self.model, what))
 
-    def _backward(self, score: Tensor) -> Tensor:
-        """The backwards; the inputs' total relevance for each sample's score, [batch] in float64.
-
-        Totals come one by one because a sample's score may depend on others' inputs.
-        """
+    def _backward(self, score: Tensor, kept: Mapping[str, Tensor]) -> Ledger | None:
+        """The backwards, and the account if one is wanted; ``kept``: by the target itself."""
         try:
-            return self._backwards(score)
+            if self.measure is not None:
+                return self._accounted(self.measure, score, kept)
+            with last_backward():
+                score.sum().backward()
+            return None
         except RuntimeError as e:
             if "modified by an inplace operation" not in str(e):
                 raise
@@ -286,20 +286,39 @@ class _Run:
                 f"give use_cache=False ({e})"
             ) from e
 
-    def _backwards(self, score: Tensor) -> Tensor:
-        totals = torch.zeros(len(score), dtype=torch.float64)
-        if self.measure is None:
-            with last_backward():
-                score.sum().backward()
-            return totals
-        before = 0.0
-        # one backward per sample: only so is every operation's share known sample by sample
-        for i in range(len(score)):
-            self.measure.sample = i
-            score[i].backward(retain_graph=i + 1 < len(score))
-            now = self.inputs.total()
-            totals[i], before = now - before, now
-        return totals
+    def _accounted(self, measure: Measure, score: Tensor, kept: Mapping[str, Tensor]) -> Ledger:
+        """The backwards, with an account of each sample's score.
+
+        One backward of all is enough if what it booked can be told apart by sample, and the
+        accounts close.  If not (batches on another axis, scores that depend on other samples'
+        inputs, operations without a rule), there is one for each sample.
+        """
+        samples = len(score)
+        if samples > 1 and not measure.sums.mixed:
+            measure.sums.begin(samples, None)
+            score.sum().backward(retain_graph=True)
+            totals = self.inputs.total().each(samples)
+            if totals is not None and not measure.sums.mixed:
+                made = self._ledger(measure, score, totals, kept)
+                if made.closed_to(_CERTAIN):
+                    return made
+            measure.forget()
+            self.inputs.forget()
+            self.observer.forget()
+        totals, before = [], 0.0
+        for i in range(samples):
+            measure.sums.begin(samples, i)
+            score[i].backward(retain_graph=i + 1 < samples)
+            now = float(self.inputs.total())
+            totals.append(now - before)
+            before = now
+        return self._ledger(measure, score, totals, kept)
+
+    def _ledger(
+        self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]
+    ) -> Ledger:
+        extra = [*kept.items(), *self.inputs.entries(len(score)).items()]
+        return make_ledger(measure, score, torch.tensor(totals, dtype=torch.float64), extra)
 
 
 def _without_graph(output: Any) -> Any:

@@ -53,10 +53,14 @@ class Ledger:
     @property
     def closed(self) -> bool:
         """Whether gap and unruled are below 1e-4 of the relevance that moved, for every sample."""
+        return self.closed_to(1e-4)
+
+    def closed_to(self, share: float) -> bool:
+        """The same for another ``share`` of what moved."""
         scale = self.score.abs() + self.inputs.abs()
         for v in self.entries.values():
             scale = scale + v.abs()
-        return bool(((self.gap.abs() + self.unruled) <= 1e-4 * scale.clamp_min(1e-12)).all())
+        return bool(((self.gap.abs() + self.unruled) <= share * scale.clamp_min(1e-12)).all())
 
     def __str__(self) -> str:
         rows = [("inputs", self.inputs), *self.entries.items(), ("gap", self.gap)]
@@ -92,7 +96,7 @@ def make_ledger(
     score = score.detach().double().cpu()
     inputs = inputs.detach().double().cpu()
     gap = score - inputs - sum(entries.values(), torch.zeros(n, dtype=torch.float64))
-    return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.positions, n))
+    return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.sums.positions, n))
 
 
 def _stacked(

@@ -62,7 +62,43 @@ def is_finite(x: Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def inner(value: Tensor, grad: Tensor) -> float:
+class Amount:
+    """Relevance that was summed up, in float64; a multiple or a sum of such.
+
+    ``float(amount)`` is the whole, :meth:`each` tells it sample by sample.
+    """
+
+    __slots__ = ("parts", "total")
+
+    def __init__(self, total: float, parts: tuple[tuple[float, Tensor], ...]) -> None:
+        self.total, self.parts = total, parts
+
+    def __float__(self) -> float:
+        return self.total
+
+    def __mul__(self, factor: float) -> Amount:
+        return Amount(factor * self.total, tuple((factor * f, t) for f, t in self.parts))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Amount:
+        return self * -1.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.total + other.total, self.parts + other.parts)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return self + -other
+
+    def each(self, samples: int) -> list[float] | None:
+        """The share of each sample; None if the summands cannot be one sample after another."""
+        if any(t.dim() == 0 or t.shape[0] % samples for _, t in self.parts):
+            return None
+        rows = [f * t.reshape(samples, -1).sum(1) for f, t in self.parts]
+        return sum(rows[1:], rows[0]).tolist() if rows else [0.0] * samples
+
+
+def inner(value: Tensor, grad: Tensor) -> Amount:
     """The relevance ``sum(value * grad)`` in float64; ``Re(conj(z) * grad)`` for complex tensors.
 
     A zero gradient carries nothing, whatever the value: a score masked with -inf counts 0.
@@ -74,8 +110,9 @@ def inner(value: Tensor, grad: Tensor) -> float:
         product = value.double() * grad.double()
     total = float(product.sum())
     if total != total or total in (float("inf"), float("-inf")):
-        total = float(product.masked_fill(grad == 0, 0.0).sum())
-    return total
+        product = product.masked_fill(grad == 0, 0.0)
+        total = float(product.sum())
+    return Amount(total, ((1.0, product),))
 
 
 def contribution(value: Tensor, grad: Tensor) -> Tensor:

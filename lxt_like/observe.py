@@ -67,6 +67,11 @@ class Observer:
         self._layers.clear()
         self._heads.clear()
 
+    def forget(self) -> None:
+        """Forget what a backward left: it is run anew."""
+        for watched in (*self._layers.values(), *self._heads.values()):
+            watched.grad = None
+
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether this module's output is of interest."""
         return self.inputs.is_embedding(module) or any(
@@ -143,10 +148,10 @@ class Observer:
             return grads
         kept = g * mask
         if record is not None and self.measure is not None:
-            sample = self.measure.sample
-            record.arrived[sample] += inner(value, g)
-            record.passed[sample] += inner(value, kept)
-            record.add("masked", sample, inner(value, g * (1 - mask)))
+            book = self.measure.sums.book
+            book(record.arrived, inner(value, g))
+            book(record.passed, inner(value, kept))
+            book(record.kept("masked"), inner(value, g * (1 - mask)))
         return (kept,)
 
 

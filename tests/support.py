@@ -38,7 +38,7 @@ class Books:
     def declare(self, output: Tensor, declaration: Declaration) -> None:
         def booked(g: Tensor) -> None:
             for cause, amount in declaration(g).items():
-                self.entries[cause] = self.entries.get(cause, 0.0) + amount
+                self.entries[cause] = self.entries.get(cause, 0.0) + float(amount)
 
         output.register_hook(booked)
 

@@ -39,9 +39,9 @@ def test_records_are_summed_by_cause_and_sample() -> None:
     for arrived, passed, kept in ((3.0, 2.0, 1.0), (2.0, 2.5, -0.5), (1.0, 0.0, 0.25)):
         record = Record("op", "linear", "m")
         record.arrived[0], record.passed[0] = arrived, passed
-        record.add("bias", 0, kept)
+        record.kept("bias")[0] += kept
         measure.records.append(record)
-    measure.records[0].add("position", 1, 2.0)
+    measure.records[0].kept("position")[1] += 2.0
     made = make_ledger(measure, torch.tensor([4.0, 5.0]), torch.tensor([3.0, 1.0]), {})
     assert made.entries["bias"].tolist() == [0.75, 0.0]
     assert made.entries["position"].tolist() == [0.0, 2.0]

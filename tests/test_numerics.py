@@ -42,15 +42,15 @@ def test_upcast() -> None:
 
 def test_inner() -> None:
     inf = float("inf")
-    assert inner(torch.tensor([1.0, 2.0]), torch.tensor([3.0, -1.0])) == 1.0
-    assert inner(torch.tensor([-inf, 2.0]), torch.tensor([0.0, 2.0])) == 4.0
-    assert inner(torch.tensor([-inf]), torch.tensor([1.0])) == -inf
-    assert inner(torch.tensor([float("nan"), 1.0]), torch.tensor([0.0, 1.0])) == 1.0
+    assert float(inner(torch.tensor([1.0, 2.0]), torch.tensor([3.0, -1.0]))) == 1.0
+    assert float(inner(torch.tensor([-inf, 2.0]), torch.tensor([0.0, 2.0]))) == 4.0
+    assert float(inner(torch.tensor([-inf]), torch.tensor([1.0]))) == -inf
+    assert float(inner(torch.tensor([float("nan"), 1.0]), torch.tensor([0.0, 1.0]))) == 1.0
     z, g = torch.tensor([1 + 2j]), torch.tensor([3 - 1j])
-    assert inner(z, g) == (z.conj() * g).real.item() == 1.0
+    assert float(inner(z, g)) == (z.conj() * g).real.item() == 1.0
     # float64 throughout: 65504 squared is no float16
     big = torch.full((2,), 65504.0, dtype=torch.float16)
-    assert inner(big, big) == pytest.approx(2 * 65504.0**2)
+    assert float(inner(big, big)) == pytest.approx(2 * 65504.0**2)
 
 
 def test_sum_to() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..numerics import inner
+from ..numerics import Amount, inner
 from ..rules.live import is_active
 from .registry import Func
 
@@ -78,12 +78,12 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
             put_cause(t, best)
 
 
-def constant_share(cause: str, value: Tensor, factor: float, g: Tensor) -> dict[str, float]:
+def constant_share(cause: str, value: Tensor, factor: float, g: Tensor) -> dict[str, Amount]:
     """``factor * value`` was added to the output."""
     return {cause: factor * inner(torch.broadcast_to(value, g.shape), g)}
 
 
-def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, float]:
+def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, Amount]:
     """What a cast loses, in the value and in the gradient: out g - x cast(g)."""
     if out.dtype == x.dtype or not x.is_floating_point():
         return {}

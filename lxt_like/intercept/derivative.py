@@ -39,7 +39,7 @@ def differentiate(
     measure = session.measure
     if measure is None:
         return func(*args, **kwargs)
-    with measure.aside():
+    with measure.sums.aside():
         out = func(*args, **kwargs)
     causes.mark(out, list(flat((*args, *kwargs.values()))), func, session.path, measure.names)
     return out

@@ -13,15 +13,14 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..numerics import inner
+from ..numerics import Amount, inner
 from ..rules.base import Declaration, consumer
 from ..rules.live import is_active
 from . import causes
@@ -29,6 +28,7 @@ from .graph import Node, was_noted
 from .mode import dispatch
 from .records import Cell, Record
 from .registry import ENTRIES, Func, name_of
+from .sums import Sums
 from .tags import Tag, flat, put, recipe, replace, tag
 from .twins import put_twin, twin
 from .written import number_shares
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Measure:
-    """Keeps the records of one forward and its backwards, one backward per sample.
+    """Keeps the records of one forward and its backwards.
 
     Args:
         names: parameter and buffer names by id, to tell a position table from a bias.
@@ -47,12 +47,10 @@ class Measure:
     def __init__(self, names: dict[int, str] | None = None) -> None:
         self.names = names or {}
         self.records: list[Record] = []
-        self.sample = 0
+        self.sums = Sums()
         self.recording = True
         self.rule: tuple[str, str] = ("", "")
         self.values: dict[tuple[Node, int], Cell] = {}
-        # (path, tokens) -> sample -> the share of each token's position
-        self.positions: dict[tuple[str, int], dict[int, Tensor]] = {}
         self._record: Record | None = None
         self._pending: list[Declaration] = []
         self._by_storage: dict[int, weakref.WeakSet[Cell]] = defaultdict(weakref.WeakSet)
@@ -60,8 +58,15 @@ class Measure:
     def restart(self) -> None:
         """Forget a forward: it is run once more."""
         self.records.clear()
-        self.positions.clear()
+        self.sums.clear()
         self.close()
+
+    def forget(self) -> None:
+        """Forget what a backward summed up: it is run anew."""
+        self.sums.clear()
+        for record in self.records:
+            for amounts in (record.arrived, record.passed, record.declared):
+                amounts.clear()
 
     def close(self) -> None:
         """Forget the values, once the backwards are done; the records stay.
@@ -71,19 +76,6 @@ class Measure:
         """
         self.values.clear()
         self._by_storage.clear()
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """A backward that carries no relevance of an explained score: nothing of it is kept."""
-        nobody = -1
-        self.sample, sample = nobody, self.sample
-        try:
-            yield
-        finally:
-            self.sample = sample
-            for r in self.records:
-                for amounts in (r.arrived, r.passed, *r.declared.values()):
-                    amounts.pop(nobody, None)
 
     # -- what rules say ------------------------------------------------------------------------
 
@@ -98,7 +90,7 @@ class Measure:
         if g is None:  # all went straight to the explained input
             return
         for cause, amount in declaration(g).items():
-            record.add(cause, self.sample, amount)
+            self.sums.book(record.kept(cause), amount)
 
     def add_constant(self, value: Tensor, factor: float = 1.0, cause: str = "bias") -> None:
         """The running operation adds ``factor * value`` (broadcast) to its output."""
@@ -145,7 +137,8 @@ class Measure:
             # what has no fraction is added as a number, not as an index or a mask
             kinds = [t.dtype for t in flat((*args, *kwargs.values())) if t.is_floating_point()]
             wide = kinds[0] if kinds and kind == "add" else None
-            tap = partial(self._tap, record, kind in causes.ADDITIVE, wide)
+            shape = _shape_of_sum(args) if kind == "add" else None
+            tap = partial(self._tap, record, kind in causes.ADDITIVE, wide, shape)
             out = run(_map(tap, args), _map(tap, kwargs))
             if self.rule[0]:
                 record.kind, record.rule = self.rule
@@ -169,7 +162,14 @@ class Measure:
             self._record, self._pending = outer, pending
         return self.seen(out, ())
 
-    def _tap(self, record: Record, additive: bool, wide: torch.dtype | None, t: Any) -> Any:
+    def _tap(
+        self,
+        record: Record,
+        additive: bool,
+        wide: torch.dtype | None,
+        shape: torch.Size | None,
+        t: Any,
+    ) -> Any:
         if not isinstance(t, Tensor):
             return t
         if is_active(t):
@@ -185,7 +185,9 @@ class Measure:
             cause, t = causes.cause_of(t, self.names), t.to(wide)
             causes.put_cause(t, cause)
         if additive and (t.is_floating_point() or t.is_complex()):
-            leaf = t.detach().requires_grad_()
+            # where it is broadcast, what each sample keeps of it is to be seen
+            leaf = (t.detach() if shape is None else t.detach().expand(shape)).requires_grad_()
+            leaf.register_post_accumulate_grad_hook(_drop_grad)
             cause = causes.cause_of(t, self.names)
             leaf.register_hook(partial(self._on_constant, record, cause, self._cell(leaf)))
             carry_all(t, leaf)
@@ -202,32 +204,23 @@ class Measure:
             put_twin(v, dataclasses.replace(found, tensor=mate))
 
     def _on_straight(self, into: dict[int, float], r: Tensor) -> None:
-        into[self.sample] += float(r.double().sum())
+        shares = r.detach().double()
+        self.sums.book(into, Amount(float(shares.sum()), ((1.0, shares),)))
 
     def _on_arrived(self, record: Record, cell: Cell, g: Tensor | None) -> None:
         if g is not None:
-            record.arrived[self.sample] += inner(cell.value, g)
+            self.sums.book(record.arrived, inner(cell.value, g))
 
     def _on_passed(self, record: Record, cell: Cell, grads: tuple[Tensor | None, ...]) -> None:
         for g in grads:
             if g is not None:
-                record.passed[self.sample] += inner(cell.value, g)
+                self.sums.book(record.passed, inner(cell.value, g))
 
     def _on_constant(self, record: Record, cause: str, cell: Cell, g: Tensor | None) -> None:
         if g is not None:
-            record.add(cause, self.sample, inner(cell.value, g))
+            self.sums.book(record.kept(cause), inner(cell.value, g))
             if cause == "position":
-                self._add_positions(record.path, cell.value.double() * g.double())
-
-    def _add_positions(self, path: str, shares: Tensor) -> None:
-        """Keep ``shares`` [(batch,) tokens, width] token by token; a bias of scores has none."""
-        if shares.dim() == 3:
-            shares = shares[self.sample if shares.shape[0] > 1 else 0]
-        if shares.dim() != 2:
-            return
-        found = shares.sum(-1).cpu()
-        into = self.positions.setdefault((path, len(found)), {})
-        into[self.sample] = into[self.sample] + found if self.sample in into else found
+                self.sums.book_positions(record.path, cell.value.double() * g.double())
 
     def _constant(
         self,
@@ -312,6 +305,7 @@ class Measure:
         for node in nodes:
             if any(key[0] is node for key in self.values) and self._is_recorded(node):
                 continue
+            self.sums.mixed = True  # what kind of tensor it works on is not known
             record = Record(str(node.name()), "unknown", "", "Gradient()")
             self.records.append(record)
             node.register_hook(partial(self._on_node, record, node))
@@ -330,15 +324,15 @@ class Measure:
         for i, g in enumerate(arrived):
             cell = self.values.get((node, i))
             if g is not None:
-                record.arrived[self.sample] += (
-                    float("inf") if cell is None else inner(cell.value, g)
-                )
+                unseen = float("inf")
+                self.sums.book(record.arrived, unseen if cell is None else inner(cell.value, g))
         for (source, i), g in zip(node.next_functions, passed, strict=False):
             if g is None or source is None:
                 continue
             leaf = getattr(source, "variable", None)
             cell = Cell(leaf) if leaf is not None else self.values.get((source, i))
-            record.passed[self.sample] += inner(cell.value, g) if cell is not None else 0.0
+            if cell is not None:
+                self.sums.book(record.passed, inner(cell.value, g))
 
 
 def _is_apart(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -369,3 +363,14 @@ def _map(f: Callable[[Any], Any], a: Any) -> Any:
     if type(a) is dict:
         return {k: _map(f, v) for k, v in a.items()}
     return a
+
+
+def _drop_grad(leaf: Tensor) -> None:
+    """Only the hooks read it."""
+    leaf.grad = None
+
+
+def _shape_of_sum(args: tuple[Any, ...]) -> torch.Size:
+    """The shape to which the operands of an addition are broadcast."""
+    shape: torch.Size = torch.broadcast_shapes(*(t.shape for t in flat(args)))
+    return shape

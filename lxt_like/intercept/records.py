@@ -29,10 +29,9 @@ class Record:
     passed: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     declared: dict[str, dict[int, float]] = field(default_factory=dict)
 
-    def add(self, cause: str, sample: int, amount: float) -> None:
-        """Book ``amount`` under ``cause``."""
-        into = self.declared.setdefault(cause, defaultdict(float))
-        into[sample] += amount
+    def kept(self, cause: str) -> dict[int, float]:
+        """What was declared under ``cause``, per sample: to be added to."""
+        return self.declared.setdefault(cause, defaultdict(float))
 
     def residual(self, sample: int) -> float:
         """Measured minus declared residual: 0 for an operation that is ruled right."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..numerics import inner
+from ..numerics import Amount, inner
 from ..rules.base import Declaration
 from .registry import ENTRIES, Func
 
@@ -52,7 +52,7 @@ def _blank(t: Any) -> Any:
 
 def _share(
     func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], g: Tensor
-) -> dict[str, float]:
+) -> dict[str, Amount]:
     with torch.no_grad():
         written = func(*args, **kwargs)
     # a score of -inf is masked: nothing arrives there

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
 from ..intercept.twins import Twin, put_twin
-from ..numerics import contribution, is_finite, upcast
+from ..numerics import Amount, contribution, is_finite, upcast
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups
@@ -72,6 +72,12 @@ class _Explained:
     def handed(self) -> Tensor | None:
         """What the twin received."""
         return None if self._twin is None else self._twin.grad
+
+    def forget(self) -> None:
+        """Forget the gradients."""
+        self.leaf.grad = None
+        if self._twin is not None:
+            self._twin.grad = None
 
     def gradient(self) -> Tensor:
         """The modified gradient."""
@@ -259,11 +265,15 @@ class Inputs:
         added = [a for found in self._found.values() for e in found if (a := e.added()) is not None]
         return {"constant": torch.stack(added).sum(0)} if added else {}
 
-    def total(self) -> float:
+    def total(self) -> Amount:
         """The sum of all relevance so far, in float64."""
-        return sum(
-            float(e.relevance().detach().double().sum()) for es in self._found.values() for e in es
-        )
+        whole = [e.relevance().detach().double() for es in self._found.values() for e in es]
+        return Amount(sum(float(r.sum()) for r in whole), tuple((1.0, r) for r in whole))
+
+    def forget(self) -> None:
+        """Forget what a backward left: it is run anew."""
+        for e in (e for es in self._found.values() for e in es):
+            e.forget()
 
     def unreached(self) -> list[str]:
         """Names of what no differentiable path leads to from the score: their relevance is 0."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..numerics import inner, quotient, ratio, upcast
+from ..numerics import Amount, inner, quotient, ratio, upcast
 from .base import Book, Rule, RuleFunction, may_overwrite, refuse_complex
 
 Unary = Callable[[Tensor], Tensor]
@@ -216,7 +216,7 @@ def _whole_ratio(function: Unary, x: Tensor) -> Tensor:
     return (function(wide) / wide).masked_fill_(wide == 0, 0.0).to(x.dtype)
 
 
-def _offset_share(offset: float | Tensor, g: Tensor) -> dict[str, float]:
+def _offset_share(offset: float | Tensor, g: Tensor) -> dict[str, Amount]:
     return {"activation": inner(torch.ones_like(g) * offset, g)}
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..numerics import inner, upcast
+from ..numerics import Amount, inner, upcast
 from .base import Book, Rule, _Scale, consumer, scaled
 from .live import is_active
 from .softmax import softmax_bias
@@ -198,7 +198,7 @@ class _AttentionShare:
         self.mask = None if mask is None else mask.detach()
         self.form, self.at_weights = form, at_weights
 
-    def __call__(self, g: Tensor) -> dict[str, float]:
+    def __call__(self, g: Tensor) -> dict[str, Amount]:
         if not (self.active or self.mask_active):
             return {}
         q, k, v = (upcast(t) for t in (self.q, self.k, self.v))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RuleError
+from ..numerics import Amount
 
 KINDS: tuple[str, ...] = (
     "linear",
@@ -52,8 +53,12 @@ CAUSES: dict[str, str] = {
 }
 """Why relevance does not reach the inputs: the causes a ledger may name."""
 
-Declaration = Callable[[Tensor], Mapping[str, float]]
-"""From the gradient at an operation's output to the relevance each cause keeps, in closed form."""
+Declaration = Callable[[Tensor], Mapping[str, Amount | float]]
+"""From the gradient at an operation's output to the relevance each cause keeps, in closed form.
+
+As :func:`lxt_like.numerics.inner` sums it up it is known sample by sample; of a bare number the
+ledger of a batch takes one backward for each sample.
+"""
 
 
 class Book(Protocol):

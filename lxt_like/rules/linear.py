@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import RuleError
-from ..numerics import inner, upcast
+from ..numerics import Amount, inner, upcast
 from .base import Book, Rule, RuleFunction, own, refuse_complex
 from .maps import Dense, LinearMap, Stacked
 from .rows import live_rows
 
-Entries = dict[str, float]
+Entries = dict[str, Amount]
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class Step:
     g: Tensor
     entries: Entries | None = None
 
-    def keep(self, cause: str, amount: float) -> None:
+    def keep(self, cause: str, amount: Amount) -> None:
         """Declare relevance that does not reach the inputs."""
-        if self.entries is not None and amount:
-            self.entries[cause] = self.entries.get(cause, 0.0) + amount
+        if self.entries is not None:
+            before = self.entries.get(cause)
+            self.entries[cause] = amount if before is None else before + amount
 
     def rows(self, which: Tensor) -> Step:
         """The same for the rows ``which`` [n] of a dense operation."""

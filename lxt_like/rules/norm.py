@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
-from ..numerics import inner, upcast
+from ..numerics import Amount, inner, upcast
 from .base import Book, Rule, RuleFunction, refuse_complex
 
 
@@ -96,7 +96,7 @@ class _BetaShare:
     def __init__(self, beta: Tensor) -> None:
         self.beta = beta
 
-    def __call__(self, g: Tensor) -> dict[str, float]:
+    def __call__(self, g: Tensor) -> dict[str, Amount]:
         return {"bias": inner(torch.broadcast_to(self.beta, g.shape), g)}
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..numerics import inner
+from ..numerics import Amount, inner
 from .base import Book, Rule
 
 
@@ -62,11 +62,11 @@ class SoftmaxShare:
     def __init__(self, x: Tensor, s: Tensor, dim: int) -> None:
         self.x, self.s, self.dim = x, s, dim
 
-    def __call__(self, g: Tensor) -> dict[str, float]:
+    def __call__(self, g: Tensor) -> dict[str, Amount]:
         return {"softmax": softmax_bias(self.x, self.s, g, self.dim)}
 
 
-def softmax_bias(x: Tensor, s: Tensor, g: Tensor, dim: int) -> float:
+def softmax_bias(x: Tensor, s: Tensor, g: Tensor, dim: int) -> Amount:
     """Closed form of the Taylor bias for scores x, weights s and gradient g at the weights."""
     s64, g64 = s.double(), g.double()
     gx = s64 * (g64 - (s64 * g64).sum(dim, keepdim=True))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...numerics import inner
+from ...numerics import Amount, inner
 from ...rules.base import Gradient
 from ..graph import claim_node
 from ..registry import ENTRIES, Func, handles
@@ -36,7 +36,7 @@ def _log(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     return out
 
 
-def _log_share(rest: Tensor, g: Tensor) -> dict[str, float]:
+def _log_share(rest: Tensor, g: Tensor) -> dict[str, Amount]:
     return {"activation": inner(rest, g)}
 
 
@@ -60,7 +60,7 @@ def _logsumexp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
     return out
 
 
-def _log_softmax_share(x: Tensor, dim: int, g: Tensor) -> dict[str, float]:
+def _log_softmax_share(x: Tensor, dim: int, g: Tensor) -> dict[str, Amount]:
     """sum (y g - x (g - s sum g)) over y = x - log sum exp x."""
     x64, g64 = x.double(), g.double()
     total = g64.sum(dim, keepdim=True)
@@ -68,7 +68,7 @@ def _log_softmax_share(x: Tensor, dim: int, g: Tensor) -> dict[str, float]:
     return {"softmax": inner(gap - torch.logsumexp(x64, dim, keepdim=True), total)}
 
 
-def _sum_share(x: Tensor, dim: int | tuple[int, ...], kept: bool, g: Tensor) -> dict[str, float]:
+def _sum_share(x: Tensor, dim: int | tuple[int, ...], kept: bool, g: Tensor) -> dict[str, Amount]:
     """sum g (log sum exp x - sum s x)."""
     x64, g64 = x.double(), g.double()
     y = torch.logsumexp(x64, dim, keepdim=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...numerics import inner
+from ...numerics import Amount, inner
 from ..registry import ENTRIES, Entry, Func, functions, handles, register
 from ..roles import hand_on
 from ..session import Session
@@ -72,6 +72,6 @@ def _frame(session: Session, out: Tensor, x: Any, move: Step, place: Step) -> No
         session.measure.declare(moved, partial(_frame_share, inside == 0))
 
 
-def _frame_share(frame: Tensor, r: Tensor) -> dict[str, float]:
+def _frame_share(frame: Tensor, r: Tensor) -> dict[str, Amount]:
     """The relevance that fell on a frame of constants."""
     return {"constant": inner(r, frame)}

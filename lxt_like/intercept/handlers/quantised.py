@@ -12,7 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...numerics import inner
+from ...numerics import Amount, inner
 from ...rules.maps import Dense
 from ..functions import handles_function
 from ..graph import claim_node
@@ -87,5 +87,5 @@ def _linear(
         )
 
 
-def _lost(lost: Tensor, g: Tensor) -> dict[str, float]:
+def _lost(lost: Tensor, g: Tensor) -> dict[str, Amount]:
     return {"rounding": inner(lost, g)}
