@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from .rules.base import last_backward
 from .rules.live import all_frozen
 from .targets import Resolved, Target, as_target, class_names
 
-_CERTAIN = 1e-5
+_CERTAIN = 5e-5
 """Accounts that close to this share of what moved were told apart rightly."""
 
 
@@ -312,7 +312,8 @@ class _Run:
             now = float(self.inputs.total())
             totals.append(now - before)
             before = now
-        return self._ledger(measure, score, totals, kept)
+        made = self._ledger(measure, score, totals, kept)
+        return made if samples == 1 else replace(made, backwards=samples + 1)
 
     def _ledger(
         self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]

@@ -31,6 +31,9 @@ class Ledger:
         gap: what is left of the score; 0 up to rounding.
         positions: the entry ``position`` token by token, [batch, tokens] for each module that adds
             learned or sinusoidal positions to embeddings (an encoder, a decoder), by its path.
+        backwards: how many backwards it took: 1, or another one for each sample of a batch whose
+            samples could not be told apart (they lie on another axis, or experts take tokens of
+            several): such a model is explained faster one by one.
     """
 
     score: Tensor
@@ -39,6 +42,7 @@ class Ledger:
     unruled: Tensor
     gap: Tensor
     positions: Mapping[str, Tensor] = field(default_factory=dict)
+    backwards: int = 1
 
     def account(self, i: int) -> Account:
         """Sample ``i`` as plain numbers."""

@@ -110,7 +110,7 @@ def explain(
             min=1,
             metavar="N",
             rich_help_panel=options.LONG,
-            help="The most texts at once. Default: 16, with the account 1, which is faster then.",
+            help="The most texts at once. Default: 8, without the account 16.",
         ),
     ] = None,
     no_ledger: Annotated[

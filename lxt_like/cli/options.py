@@ -103,8 +103,10 @@ class Care:
 
     @property
     def size(self) -> int:
-        """The most inputs at once; a ledger is faster alone."""
-        return self.batch_size or (1 if self.ledger else 16)
+        """The most inputs at once."""
+        from ..explain.inputs import batch_size_of
+
+        return batch_size_of(self.batch_size, self.ledger)
 
 
 def refuse(given: Mapping[str, Any], why: str) -> None:

@@ -113,6 +113,8 @@ class Runner:
             ledger=options.ledger,
             strict=options.strict,
         )
+        if a.ledger is not None and a.ledger.backwards > 1:
+            self.batch_size = 1  # of what is still to come
         found = find(a, target, inputs, rows)
         shares = _shares(a.relevance, rows)
         if self.pads and len(rows) > 1 and reached(a.gradient, _lengths(rows)):

@@ -120,6 +120,15 @@ def check_texts(text: object, pair: object = None) -> Texts:
     return Texts(texts, pairs, single)
 
 
+def batch_size_of(given: int | None, ledger: bool) -> int:
+    """How many inputs run at once: as asked, else what is fastest on a CPU.
+
+    Raises:
+        InputError: something else than a positive whole number was asked for.
+    """
+    return (8 if ledger else 16) if given is None else positive(given, "batch_size")
+
+
 def positive(value: object, name: str, least: int = 1) -> int:
     """``value`` if it is a whole number of at least ``least``.
 

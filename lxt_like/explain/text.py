@@ -13,7 +13,14 @@ from ..errors import InputError, TruncationWarning
 from .assemble import Reading, assemble
 from .batches import Options, Runner, evaluation_mode
 from .encode import Encoding
-from .inputs import as_question, check_prefixes, check_texts, positive, split_questions
+from .inputs import (
+    as_question,
+    batch_size_of,
+    check_prefixes,
+    check_texts,
+    positive,
+    split_questions,
+)
 from .loading import load_text_model
 from .result import TextExplanation
 from .run import Bar, run
@@ -115,7 +122,7 @@ def explain_text(
         composite: name of a preset or a ``Composite``; one without a name is recorded as the code
             that makes it.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
-        batch_size: the most texts (or windows) that run at once; None: 16, or 1 with a ledger,
+        batch_size: the most texts (or windows) that run at once; None: 16, or 8 with a ledger,
             which takes a backward through the whole batch for each text in it.
         window: tokens per window, special tokens included; None: cut what is too long.
         stride: tokens that neighbouring windows share; None: a quarter of what fits.
@@ -139,9 +146,7 @@ def explain_text(
     texts, pairs = split_questions(text, pair)
     given = check_texts(texts, pairs)
     check_prefixes(prefix, given)
-    if batch_size is None:
-        batch_size = 1 if ledger else 16
-    positive(batch_size, "batch_size")
+    batch_size = batch_size_of(batch_size, ledger)
     if window is not None:
         positive(window, "window")
     if stride is not None:

@@ -202,12 +202,12 @@ def test_what_is_no_texts_fault_stops_at_once(refused, failing):
 
 def test_what_was_computed_is_not_lost(run, failing, in_folder: Path):
     failing(c=KeyboardInterrupt())
-    result = run("explain", *"abc", "--out", "why.json")
+    result = run("explain", *"abc", "--out", "why.json", "--batch-size", "1")
     assert result.exit_code == 130
     assert result.stderr == "wrote why.json (2 of 3 texts)\ninterrupted\n"
     assert len(lxt.load("why.json")) == 2
     failing(c=UnruledError("no rule for f"))
-    result = run("explain", *"abc", "--json")
+    result = run("explain", *"abc", "--json", "--batch-size", "1")
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["explanations"]) == 2
 

@@ -38,6 +38,7 @@ class Resolved:
 class Ledger:
     score: Tensor
     inputs: Tensor
+    backwards: int = 1
 
     def account(self, i: int) -> Account:
         score, inputs = float(self.score[i]), float(self.inputs[i])
@@ -61,6 +62,7 @@ class Engine:
         self.batches: list[dict[str, Tensor]] = []
         self.options: list[dict[str, Any]] = []
         self.training: list[bool] = []
+        self.backwards = 1
 
     def __call__(
         self, model: nn.Module, inputs: dict[str, Tensor], *, target: Any = None, **options: Any
@@ -82,7 +84,9 @@ class Engine:
         score, resolved = _score(model, output.logits, target)
         (gradient,) = torch.autograd.grad(score.sum(), kept)
         relevance = (kept[0] * gradient).sum(-1).detach()
-        ledger = Ledger(score.detach(), relevance.sum(-1)) if options.get("ledger") else None
+        ledger = None
+        if options.get("ledger"):
+            ledger = Ledger(score.detach(), relevance.sum(-1), self.backwards)
         return Attribution(relevance, score.detach(), ledger, output, resolved, gradient)
 
 

@@ -61,12 +61,20 @@ def test_one_text(engine: Engine, classifier: Any, wordpiece: Any) -> None:
     assert engine.options == [{"composite": "attnlrp", "ledger": True, "strict": True}]
 
 
-@pytest.mark.parametrize(("ledger", "sizes"), [(True, [1, 1, 1]), (False, [3])])
-def test_texts_go_together_where_that_is_cheaper(
+@pytest.mark.parametrize(("ledger", "sizes"), [(True, [8, 4]), (False, [12])])
+def test_as_many_at_once_as_is_fastest(
     engine: Engine, classifier: Any, wordpiece: Any, ledger: bool, sizes: list[int]
 ) -> None:
-    explain(classifier, ["a", "film", "x"], tokenizer=wordpiece, ledger=ledger)
+    explain(classifier, ["film"] * 12, tokenizer=wordpiece, ledger=ledger)
     assert [len(b["input_ids"]) for b in engine.batches] == sizes
+
+
+def test_batches_that_cannot_be_told_apart_go_on_one_by_one(
+    engine: Engine, classifier: Any, wordpiece: Any
+) -> None:
+    engine.backwards = 9
+    explain(classifier, ["film"] * 11, tokenizer=wordpiece)
+    assert [len(b["input_ids"]) for b in engine.batches] == [8, 1, 1, 1]
 
 
 def test_many_texts_keep_their_order(engine: Engine, classifier: Any, wordpiece: Any) -> None:

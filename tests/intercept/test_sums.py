@@ -115,6 +115,7 @@ def test_batches_on_another_axis(tokens: int, monkeypatch: pytest.MonkeyPatch) -
     counted = Backwards(monkeypatch)
     got = lxt.attribute(model, x, ledger=True, layers=["one"])
     assert counted.begun == [None, 0, 1]
+    assert got.ledger.backwards == 3
     assert_same(got, lxt.attribute(model, x, ledger=True, layers=["one"]), 1e-12)
     assert torch.allclose(got.relevance, want.relevance, rtol=0, atol=1e-12)
     for i in range(2):
@@ -170,6 +171,7 @@ def test_what_all_samples_share(samples: int, monkeypatch: pytest.MonkeyPatch) -
     counted = Backwards(monkeypatch)
     got = lxt.attribute(model, x, masks=masks, ledger=True)
     assert counted.together
+    assert got.ledger.backwards == 1
     assert_same(got, want, 1e-12)
     assert {"cls", "position", "masked", "bias", "constant"} <= set(got.ledger.entries)
     assert got.ledger.positions

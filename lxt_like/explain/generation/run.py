@@ -13,7 +13,7 @@ from ...explanation import TargetInfo, total_account
 from ..assemble import Reading, assemble
 from ..batches import Options, Runner, evaluation_mode
 from ..encode import Encoding, followed
-from ..inputs import check_texts, positive
+from ..inputs import batch_size_of, check_texts, positive
 from ..loading import load_text_model
 from ..result import TextExplanation
 from ..run import Bar, run
@@ -59,7 +59,7 @@ def explain_generation(
         max_new_tokens: the most tokens to generate.
         composite: name of a preset or a ``Composite``.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
-        batch_size: the most steps that run at once; None: 16, or 1 with a ledger.
+        batch_size: the most steps that run at once; None: 16, or 8 with a ledger.
         ledger: whether to account for each token's whole score.
         strict: whether an operation without a rule is an error.
         device: where a model given by name goes.
@@ -79,9 +79,7 @@ def explain_generation(
         raise InputError(f"expected prompt to be one str, got {type(prompt).__name__}")
     check_texts(prompt)
     positive(max_new_tokens, "max_new_tokens")
-    if batch_size is None:
-        batch_size = 1 if ledger else 16
-    positive(batch_size, "batch_size")
+    batch_size = batch_size_of(batch_size, ledger)
     loaded = load_text_model(
         model, tokenizer=tokenizer, device=device, trust_remote_code=trust_remote_code
     )

@@ -21,7 +21,7 @@ from ...targets import Contrast, Names, Resolved, Target, as_target
 from .. import engine
 from ..batches import evaluation_mode
 from ..heads import head_kind, probability
-from ..inputs import positive
+from ..inputs import batch_size_of, positive
 from ..run import Bar
 from .model import ImageModel, load_image_model
 from .open import is_image_like, open_image
@@ -100,7 +100,7 @@ def explain_image(
         composite: name of a preset or a ``Composite``.  A preset with a z-box, given by name, gets
             the bounds of this model's pixels.
         processor, labels, cell, device, trust_remote_code: see :func:`load_image_model`.
-        batch_size: the most images at once; None: 16, or 1 with a ledger.
+        batch_size: the most images at once; None: 16, or 8 with a ledger.
         ledger: whether to account for the whole score.
         strict: whether an operation without a rule is an error.
         trace: whether to keep relevance at the model's blocks, from the same backward.
@@ -116,7 +116,7 @@ def explain_image(
     if on_error not in ON_ERROR:
         raise InputError(f"on_error is one of {', '.join(ON_ERROR)}, got {on_error!r}")
     positive(top, "top", least=0)
-    size = positive((1 if ledger else 16) if batch_size is None else batch_size, "batch_size")
+    size = batch_size_of(batch_size, ledger)
     resolve_composite(composite)
     images, single = as_images(image)
     if not images:
