@@ -81,7 +81,7 @@ def attribute(
             index (a negative one counts from the last), a class name, one per sample, a function
             of the logits, or ``lxt.targets``.
         composite: a preset's name or a :class:`lxt.Composite`.
-        ledger: keep the account; costs one backward per sample and the memory of every value.
+        ledger: keep the account; costs the memory of every value, and two to three times the time.
         strict: an operation without a rule is an error; False: plain gradient, one warning.
         layers: names or globs of modules whose output's relevance is wanted too; of several
             outputs, the first tensor's.

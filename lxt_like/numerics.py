@@ -66,18 +66,27 @@ class Amount:
     """Relevance that was summed up, in float64; a multiple or a sum of such.
 
     ``float(amount)`` is the whole, :meth:`each` tells it sample by sample.
+
+    Attributes:
+        parts: sums over all but the first axis of something; the amount is that of all of them.
     """
 
-    __slots__ = ("parts", "total")
+    __slots__ = ("parts",)
 
-    def __init__(self, total: float, parts: tuple[tuple[float, Tensor], ...]) -> None:
-        self.total, self.parts = total, parts
+    def __init__(self, *parts: Tensor) -> None:
+        self.parts = parts
+
+    @classmethod
+    def of(cls, shares: Tensor) -> Amount:
+        """The sum of a tensor in float64."""
+        shares = shares.detach().double()
+        return cls(shares.flatten(1).sum(1) if shares.dim() > 1 else shares.reshape(-1))
 
     def __float__(self) -> float:
-        return self.total
+        return sum(float(part.sum()) for part in self.parts)
 
     def __mul__(self, factor: float) -> Amount:
-        return Amount(factor * self.total, tuple((factor * f, t) for f, t in self.parts))
+        return Amount(*(factor * part for part in self.parts))
 
     __rmul__ = __mul__
 
@@ -85,16 +94,16 @@ class Amount:
         return self * -1.0
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.total + other.total, self.parts + other.parts)
+        return Amount(*self.parts, *other.parts)
 
     def __sub__(self, other: Amount) -> Amount:
         return self + -other
 
     def each(self, samples: int) -> list[float] | None:
         """The share of each sample; None if the summands cannot be one sample after another."""
-        if any(t.dim() == 0 or t.shape[0] % samples for _, t in self.parts):
+        if any(len(part) % samples for part in self.parts):
             return None
-        rows = [f * t.reshape(samples, -1).sum(1) for f, t in self.parts]
+        rows = [part.reshape(samples, -1).sum(1).cpu() for part in self.parts]
         return sum(rows[1:], rows[0]).tolist() if rows else [0.0] * samples
 
 
@@ -107,12 +116,12 @@ def inner(value: Tensor, grad: Tensor) -> Amount:
         value, grad = value.to(torch.complex128), grad.to(torch.complex128)
         product = (value.conj() * grad).real
     else:
-        product = value.double() * grad.double()
-    total = float(product.sum())
-    if total != total or total in (float("inf"), float("-inf")):
-        product = product.masked_fill(grad == 0, 0.0)
-        total = float(product.sum())
-    return Amount(total, ((1.0, product),))
+        value, grad = torch.broadcast_tensors(value, grad)
+        product = value.to(torch.float64, copy=True).mul_(grad)
+    amount = Amount.of(product)
+    if math.isfinite(float(amount)):
+        return amount
+    return Amount.of(product.masked_fill(grad == 0, 0.0))
 
 
 def contribution(value: Tensor, grad: Tensor) -> Tensor:

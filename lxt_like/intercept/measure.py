@@ -204,8 +204,7 @@ class Measure:
             put_twin(v, dataclasses.replace(found, tensor=mate))
 
     def _on_straight(self, into: dict[int, float], r: Tensor) -> None:
-        shares = r.detach().double()
-        self.sums.book(into, Amount(float(shares.sum()), ((1.0, shares),)))
+        self.sums.book(into, Amount.of(r))
 
     def _on_arrived(self, record: Record, cell: Cell, g: Tensor | None) -> None:
         if g is not None:

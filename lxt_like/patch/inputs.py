@@ -267,8 +267,8 @@ class Inputs:
 
     def total(self) -> Amount:
         """The sum of all relevance so far, in float64."""
-        whole = [e.relevance().detach().double() for es in self._found.values() for e in es]
-        return Amount(sum(float(r.sum()) for r in whole), tuple((1.0, r) for r in whole))
+        found = [Amount.of(e.relevance()) for es in self._found.values() for e in es]
+        return sum(found, Amount())
 
     def forget(self) -> None:
         """Forget what a backward left: it is run anew."""

@@ -85,10 +85,11 @@ def test_shares() -> None:
     g = random(2, 3)
     value = random(3, seed=1)
     share = constant_share("position", value, -2.0, g)
-    assert share == {"position": pytest.approx(float(-2 * (value * g).sum()), rel=1e-12)}
+    assert list(share) == ["position"]
+    assert share["position"].each(2) == pytest.approx((-2 * (value * g).sum(1)).tolist(), rel=1e-12)
     x = random(2, 3)
     narrow = x.to(torch.bfloat16)
-    lost = rounding(narrow, x, g.to(torch.bfloat16))["rounding"]
+    lost = float(rounding(narrow, x, g.to(torch.bfloat16))["rounding"])
     wide = g.to(torch.bfloat16).double()
     assert lost == pytest.approx(float(((narrow.double() - x) * wide).sum()), rel=1e-9)
     assert rounding(x, x, g) == {}

@@ -22,9 +22,9 @@ def rows(model: nn.Module, x: Tensor, composite: str = "attnlrp") -> list[tuple[
 def test_records() -> None:
     record = Record("op", "linear", "m")
     record.arrived[0], record.passed[0] = 3.0, 2.0
-    record.add("bias", 0, 0.25)
-    record.add("bias", 0, 0.25)
-    record.add("position", 0, 0.1)
+    record.kept("bias")[0] += 0.25
+    record.kept("bias")[0] += 0.25
+    record.kept("position")[0] += 0.1
     assert record.residual(0) == pytest.approx(0.4)
     assert record.residual(1) == 0.0
 

@@ -185,7 +185,8 @@ def test_amounts() -> None:
     assert float(made) == pytest.approx(float(want.sum()))
     assert made.each(2) is None  # three rows are not two samples
     assert inner(x.sum(), g.sum()).each(2) is None
-    assert Amount(0.0, ()).each(2) == [0.0, 0.0]
+    assert Amount().each(2) == [0.0, 0.0]
+    assert float(Amount.of(torch.zeros(2, 0))) == float(Amount.of(torch.zeros(0, 2))) == 0.0
 
 
 def test_masked_scores_carry_nothing() -> None:
