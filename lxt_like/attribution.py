@@ -290,21 +290,15 @@ class _Run:
         """The backwards, with an account of each sample's score.
 
         One backward of all is enough if what it booked can be told apart by sample, and the
-        accounts close.  If not (batches on another axis, scores that depend on other samples'
-        inputs, operations without a rule), there is one for each sample.
+        accounts close.  Where they do not for another reason (half precision, operations without a
+        rule) the first sample's backward shows whether what it books is booked as its own.  If
+        not (batches on another axis, scores that depend on other samples' inputs), there is one
+        backward for each.
         """
         samples = len(score)
-        if samples > 1 and not measure.sums.mixed:
-            measure.sums.begin(samples, None)
-            score.sum().backward(retain_graph=True)
-            totals = self.inputs.total().each(samples)
-            if totals is not None and not measure.sums.mixed:
-                made = self._ledger(measure, score, totals, kept)
-                if made.closed_to(_CERTAIN):
-                    return made
-            measure.forget()
-            self.inputs.forget()
-            self.observer.forget()
+        made = self._at_once(measure, score, kept) if samples > 1 else None
+        if made is not None:
+            return made
         totals, before = [], 0.0
         for i in range(samples):
             measure.sums.begin(samples, i)
@@ -314,6 +308,37 @@ class _Run:
             before = now
         made = self._ledger(measure, score, totals, kept)
         return made if samples == 1 else replace(made, backwards=samples + 1)
+
+    def _at_once(
+        self, measure: Measure, score: Tensor, kept: Mapping[str, Tensor]
+    ) -> Ledger | None:
+        """The accounts by one backward, or by three; None if they cannot be told apart."""
+        sums = measure.sums
+        if sums.mixed:
+            return None
+        sums.begin(len(score), None)
+        score.sum().backward(retain_graph=True)
+        totals = self.inputs.total().each(len(score))
+        if totals is not None and not sums.mixed:
+            made = self._ledger(measure, score, totals, kept)
+            if made.closed_to(_CERTAIN):
+                return made
+            self._forget(measure)
+            score[0].backward(retain_graph=True)
+            first = self.inputs.total().each(len(score))
+            if first is not None and not any(first[1:]) and measure.booked() <= {0}:
+                score[1:].sum().backward(retain_graph=True)
+                totals = self.inputs.total().each(len(score))
+                assert totals is not None
+                return replace(self._ledger(measure, score, totals, kept), backwards=3)
+        self._forget(measure)
+        return None
+
+    def _forget(self, measure: Measure) -> None:
+        """Forget what a backward left."""
+        measure.forget()
+        self.inputs.forget()
+        self.observer.forget()
 
     def _ledger(
         self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]

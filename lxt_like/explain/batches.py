@@ -113,7 +113,7 @@ class Runner:
             ledger=options.ledger,
             strict=options.strict,
         )
-        if a.ledger is not None and a.ledger.backwards > 1:
+        if a.ledger is not None and a.ledger.backwards > len(rows):
             self.batch_size = 1  # of what is still to come
         found = find(a, target, inputs, rows)
         shares = _shares(a.relevance, rows)

@@ -68,6 +68,19 @@ class Measure:
             for amounts in (record.arrived, record.passed, record.declared):
                 amounts.clear()
 
+    def booked(self) -> set[int]:
+        """The samples that something was booked for."""
+        found = {
+            sample
+            for record in self.records
+            for amounts in (record.arrived, record.passed, *record.declared.values())
+            for sample, amount in amounts.items()
+            if amount
+        }
+        for rows in self.sums.positions.values():
+            found.update(sample for sample, row in rows.items() if bool(row.any()))
+        return found
+
     def close(self) -> None:
         """Forget the values, once the backwards are done; the records stay.
 

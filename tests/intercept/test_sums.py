@@ -81,6 +81,23 @@ def test_families(name: str, composite: str, monkeypatch: pytest.MonkeyPatch) ->
     assert_same(got, want, 1e-6)
 
 
+@pytest.mark.parametrize("composite", ["attnlrp", "gradient"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_accounts_that_do_not_close(
+    name: str, dtype: torch.dtype, composite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For coarse numbers, or for want of rules: what is booked for the first tells."""
+    model, batch = build(name).to(dtype), inputs(name, padded="right")
+    options: dict[str, Any] = {"composite": composite, "strict": False, "layers": ["*layer*0"]}
+    want = one_by_one(monkeypatch, model, batch, [1, 2], **options)
+    counted = Backwards(monkeypatch)
+    got = lxt.attribute(model, batch, [1, 2], ledger=True, **options)
+    assert counted.together
+    assert got.ledger.backwards == (1 if (dtype, composite) == (torch.float32, "attnlrp") else 3)
+    assert_same(got, want, 1e-6 if dtype == torch.float32 else 1e-4)
+
+
 # positions, token types and prefix tokens; batches on the second axis; windows; convolutions
 @pytest.mark.parametrize(
     "kind", ["vit", "swin", "xlnet", "t5", "bart", "clip", "whisper", "convnext", "dinov2", "mamba"]
