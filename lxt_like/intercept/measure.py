@@ -150,7 +150,8 @@ class Measure:
             # what has no fraction is added as a number, not as an index or a mask
             kinds = [t.dtype for t in flat((*args, *kwargs.values())) if t.is_floating_point()]
             wide = kinds[0] if kinds and kind == "add" else None
-            shape = _shape_of_sum(args) if kind == "add" else None
+            stretched = kind == "add" or (record.op == "where" and len(args) == 3)
+            shape = _shape_of(args) if stretched else None
             tap = partial(self._tap, record, kind in causes.ADDITIVE, wide, shape)
             out = run(_map(tap, args), _map(tap, kwargs))
             if self.rule[0]:
@@ -382,7 +383,7 @@ def _drop_grad(leaf: Tensor) -> None:
     leaf.grad = None
 
 
-def _shape_of_sum(args: tuple[Any, ...]) -> torch.Size:
-    """The shape to which the operands of an addition are broadcast."""
+def _shape_of(args: tuple[Any, ...]) -> torch.Size:
+    """The shape to which operands are broadcast."""
     shape: torch.Size = torch.broadcast_shapes(*(t.shape for t in flat(args)))
     return shape

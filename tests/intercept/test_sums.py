@@ -177,6 +177,7 @@ class Constants(nn.Module):
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.positions
         x = 1.5 - F.silu(self.net(x) + self.scale) + self.scale[None]
         x += self.positions[:1]
+        x = torch.where(x > 2.5, self.scale[0], x)
         return F.layer_norm(x, (4,), self.scale, self.scale)[:, 0] + 2
 
 
