@@ -2,6 +2,7 @@
 
 from . import handlers as _handlers
 from .functions import handles_function, install_functions, opened, remove_functions
+from .given import begin
 from .mode import active, interceptor
 from .registry import ENTRIES, handles, in_place, register
 from .session import Session, Step, types_of
@@ -13,6 +14,7 @@ __all__ = [
     "Session",
     "Step",
     "active",
+    "begin",
     "handles",
     "handles_function",
     "in_place",

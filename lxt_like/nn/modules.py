@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..composites import Composite
 from ..composites import composite as resolve
-from ..intercept import Session, active, interceptor
+from ..intercept import Session, active, begin, interceptor
+from ..intercept.transform import transformed
 
 
 class Ruled(nn.Module):
@@ -33,12 +35,15 @@ class Ruled(nn.Module):
 def under(composite: str | Composite, function: Any, *args: Any, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)`` with the operations in it under ``composite``.
 
-    An enclosing patch, or an enclosing call of this function, wins.
+    What requires grad among the arguments is explained, wherever it comes from, unless it is a
+    parameter.  An enclosing patch, or an enclosing call of this function, wins.
     """
     if interceptor().session is not None:
         return function(*args, **kwargs)
     session = Session(resolve(composite))
     session.stack.append(("", ()))
+    if not transformed():  # their tensors take no rules
+        begin(session, (args, kwargs), torch.is_grad_enabled())
     with active(session):
         return function(*args, **kwargs)
 

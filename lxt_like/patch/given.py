@@ -1,4 +1,4 @@
-"""What a patched model is called with: where it came from, and whether it can be explained."""
+"""Whether what a patched model is called with can be explained."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import torch
 from torch import nn
 
 from ..errors import InputError, PatchError
-from ..intercept.tags import flat
-from ..rules.live import explain_at
+from ..intercept.given import tensors_in
 
 
-def explain_given(given: tuple[Any, ...]) -> bool:
-    """Whether a model is called with tensors to explain, wherever they come from.
+def refuse_given(given: Any) -> None:
+    """Refuse what would silently get the plain gradient.
 
     Raises:
         InputError: for a parameter, which rules would take for one of the model's weights.
-        PatchError: inside torch.func or vmap, which would silently get the plain gradient.
+        PatchError: inside torch.func or vmap, where tensors take no rules.
     """
     if torch._C._are_functorch_transforms_active() and torch.is_grad_enabled():
         raise PatchError(
@@ -25,12 +24,8 @@ def explain_given(given: tuple[Any, ...]) -> bool:
             "rules; call it with plain tensors, and backward(), outside the transform (or under "
             "torch.no_grad(), for its output alone)"
         )
-    if any(isinstance(t, nn.Parameter) and t.requires_grad for t in given):
+    if any(isinstance(t, nn.Parameter) and t.requires_grad for t in tensors_in(given)):
         raise InputError(
             "an input to explain is an nn.Parameter, which the rules would take for a weight; "
             "give x.detach().requires_grad_()"
         )
-    found = [t for t in flat(given) if t.requires_grad and not isinstance(t, nn.Parameter)]
-    for t in found:
-        explain_at(t)
-    return bool(found)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
-from ..intercept import Session, active, interceptor
-from .given import explain_given
+from ..intercept import Session, active, begin, interceptor
+from .given import refuse_given
 from .inputs import module_of
 from .install import (
     LOCK,
@@ -165,9 +165,8 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            session.given = explain_given((*args, *kwargs.values()))
-            trained = any(p.requires_grad for p in self._parameters)
-            session.unasked = trained and not session.given
+            refuse_given((args, kwargs))
+            begin(session, (args, kwargs), any(p.requires_grad for p in self._parameters))
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
