@@ -96,20 +96,24 @@ class Patch:
         """Put the patch on; waits while another thread explains the same modules."""
         modules = modules_of(self.model)
         refuse_unpatchable(modules)
+        self._parameters = parameters_of(modules)
+        if self.composite.named:
+            self.session.others = other_paths(self.model)
+        if self.session.fuse:
+            self.session.tail = tail(modules)
         with LOCK:
             if not LOCK.wait_for(lambda: busy(modules, self) is None, timeout):
                 raise PatchError(
                     "this model is patched by another thread and was not restored within "
                     f"{timeout:g} s; restore it there first (lxt.restore, if that thread ended)"
                 )
-            self._parameters = parameters_of(modules)
-            install(modules, self, freeze)
-            self.session.froze = frozen(self._parameters)
             self.active = True
-        if self.composite.named:
-            self.session.others = other_paths(self.model)
-        if self.session.fuse:
-            self.session.tail = tail(modules)
+            try:
+                install(modules, self, freeze)
+                self.session.froze = frozen(self._parameters)
+            except BaseException:
+                self.restore()
+                raise
         return self
 
     def restore(self) -> None:
