@@ -71,6 +71,8 @@ class ScopedCheckpoint(Scoped):
     """transformers' checkpointing function: what is recomputed runs under the patch too."""
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self.patches:
+            return self.original(function, *args, **kwargs)
         patch, path, types, _ = self.patches[-1]
         return self.original(patch.recomputed(function, path, types), *args, **kwargs)
 
