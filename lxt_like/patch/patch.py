@@ -50,16 +50,16 @@ class Watcher(Protocol):
     ) -> Any:
         """The same in a forward that only counts operations: nothing is kept."""
 
+    def on_again(self, path: str) -> None:
+        """The module runs once more, in a checkpoint whose graph was not kept."""
+
 
 class _Counting:
     """A watcher during a counting forward."""
 
     def __init__(self, watcher: Watcher) -> None:
-        self.watches, self.on_exit, self.on_count = (
-            watcher.watches,
-            watcher.on_count,
-            watcher.on_count,
-        )
+        self.watches, self.on_again = watcher.watches, watcher.on_again
+        self.on_exit = self.on_count = watcher.on_count
 
 
 class Patch:
@@ -193,6 +193,8 @@ class Patch:
         finally:
             session.stack.pop()
         if again is not None:
+            if watched and not again.kept and self._observer is not None:
+                self._observer.on_again(path)
             return out
         if session.noting and type(out) is Tensor:
             with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
