@@ -84,12 +84,13 @@ def attribute(
         ledger: keep the account; costs the memory of every value, and two to three times the time.
         strict: an operation without a rule is an error; False: plain gradient, one warning.
         layers: names or globs of modules whose output's relevance is wanted too; of several
-            outputs, the first tensor's.
-        masks: name or glob -> factor on the relevance of that module's output: a number, or a
-            tensor that broadcasts to it.
+            outputs, that of the first tensor that depends on what is explained.
+        masks: name or glob -> factor on the relevance of that output: a number, or a tensor that
+            broadcasts to it.
 
     Raises:
-        InputError, TargetError, CompositeError: for arguments that do not fit.
+        InputError, TargetError, CompositeError: for arguments that do not fit; for layers and
+            masks that name nothing in this forward (a glob: none of its modules).
         UnruledError: for an operation without a rule (strict).
         NumericalError: for NaN or infinity in the score or the relevance.
     """
@@ -239,6 +240,7 @@ class _Run:
                 self.steps.clear()
             output = self._output()
         self.inputs.check_found()
+        self.observer.check()
         if self.measure is not None:  # nobody takes the last value in, so nobody has seen it
             self.measure.seen([*output.values()] if isinstance(output, Mapping) else output)
         return output

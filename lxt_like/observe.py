@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -18,23 +19,41 @@ from .intercept.records import Record
 from .intercept.twins import put_twin, twin
 from .numerics import contribution, inner, upcast
 from .patch.inputs import Inputs
+from .rules.base import consumer
+
+
+class AnyOf(tuple[str, ...]):
+    """Names and globs of modules of which some may show nothing, as long as one does."""
 
 
 class _Watched:
-    """A hidden tensor and the gradient that arrives at it."""
+    """A hidden tensor, the gradient that arrives at it, and what is handed past it to the input."""
 
     def __init__(self, value: Tensor) -> None:
         self.value = value.detach().clone()
         self.grad: Tensor | None = None
+        self.handed: Tensor | None = None
         value.register_hook(self._on_grad)
+        mate = twin(value)
+        if mate is not None:
+            mate.tensor.register_hook(self._on_handed)
 
-    def _on_grad(self, g: Tensor) -> None:
-        self.grad = g.detach() if self.grad is None else self.grad + g.detach()
+    def _on_grad(self, g: Tensor | None) -> None:
+        if g is not None:  # a rule of the first layer leaves none
+            self.grad = g.detach() if self.grad is None else self.grad + g.detach()
+
+    def _on_handed(self, r: Tensor) -> None:
+        self.handed = r.detach() if self.handed is None else self.handed + r.detach()
+
+    def forget(self) -> None:
+        self.grad = self.handed = None
 
     def relevance(self) -> Tensor:
         if self.grad is None:  # not on the path: nothing arrived
-            return torch.zeros_like(contribution(upcast(self.value), self.value))
-        return contribution(upcast(self.value), upcast(self.grad))
+            found = torch.zeros_like(contribution(upcast(self.value), self.value))
+        else:
+            found = contribution(upcast(self.value), upcast(self.grad))
+        return found if self.handed is None else found + self.handed
 
 
 class Observer:
@@ -52,31 +71,50 @@ class Observer:
         self.patterns = _patterns_of(layers)
         self.masks = _masks_of(masks)
         wanted = (*self.patterns, *self.masks)
-        paths = [name for name, _ in model.named_modules()] if wanted else []
+        modules = dict(model.named_modules()) if wanted else {}
         for pattern in wanted:
-            if not any(_match(path, pattern) for path in paths):
-                near = [p for p in paths if p.count(".") <= 2 and p][:12]
+            if not any(_match(path, pattern) for path in modules):
+                near = [p for p in modules if p.count(".") <= 2 and p][:12]
                 raise InputError(
                     f"no module matches the layer {pattern!r}; the model has {', '.join(near)}, ..."
                 )
+        # a list of modules never runs: the heads in it say in which of its modules they are
+        self._lists = tuple(
+            f"{path}."
+            for path, module in modules.items()
+            if isinstance(module, (nn.ModuleList, nn.ModuleDict))
+            and any(_match(path, p) for p in self.patterns)
+        )
+        self._any = isinstance(layers, AnyOf)
         self._layers: dict[str, _Watched] = {}
         self._heads: dict[str, _Watched] = {}
+        self._seen: set[str] = set()  # patterns that met something to look at
+        self._missed: dict[str, str] = {}  # pattern -> why a module that it names showed nothing
 
     def restart(self) -> None:
         """Forget a forward: it is run once more."""
-        self._layers.clear()
-        self._heads.clear()
+        for found in (self._layers, self._heads, self._seen, self._missed):
+            found.clear()
 
     def forget(self) -> None:
         """Forget what a backward left: it is run anew."""
         for watched in (*self._layers.values(), *self._heads.values()):
-            watched.grad = None
+            watched.forget()
+
+    def check(self) -> None:
+        """Raise for what the forward has not shown: a mask would do nothing, a layer be missing."""
+        missing = [("masks", p) for p in self.masks if p not in self._seen]
+        if not (self._any and self._seen.intersection(self.patterns)):
+            missing += [("layers", p) for p in self.patterns if p not in self._seen]
+        for argument, pattern in missing:
+            why = self._missed.get(pattern, f"no module that {pattern!r} names ran in this forward")
+            raise InputError(f"{argument}: nothing to look at in {pattern!r}: {why}")
 
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether this module's output is of interest."""
-        return self.inputs.is_embedding(module) or any(
-            _match(path, p) for p in (*self.patterns, *self.masks)
-        )
+        if self.inputs.is_embedding(module) or path.startswith(self._lists):
+            return True
+        return any(_match(path, p) for p in (*self.patterns, *self.masks))
 
     def on_exit(
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -85,21 +123,35 @@ class Observer:
         out = self.inputs.on_exit(module, args, kwargs, out)
         if not (self.patterns or self.masks):
             return out
-        masks = [mask for pattern, mask in self.masks.items() if _match(path, pattern)]
-        watched = any(_match(path, p) for p in self.patterns)
-        hidden = _first_tensor(out) if masks or watched else None
-        if hidden is None or not hidden.requires_grad:
+        masks = [pattern for pattern in self.masks if _match(path, pattern)]
+        layers = [pattern for pattern in self.patterns if _match(path, pattern)]
+        if not (masks or layers):
             return out
-        if hidden._is_view() and not masks:  # a view that is written into gets a new node
+        found = _signal(out)
+        if found is None:
+            self._missed.update(dict.fromkeys((*masks, *layers), _no_signal(path, out)))
+            return out
+        self._seen.update(masks, layers)
+        at, hidden = found
+        if not masks:  # a module may return its own input, which others read as well
             hidden = _copy(hidden)
-            put_twin(hidden, twin(_first_tensor(out)))
-            out = _replace_first(out, hidden)
-        for mask in masks:
-            hidden = self._masked(path, hidden, mask)
-            out = _replace_first(out, hidden)
-        if watched:
+        for pattern in masks:
+            hidden = self._masked(path, hidden, self.masks[pattern])
+        if layers:
             self._layers[_free(path, self._layers)] = _Watched(hidden)
-        return out
+        return _with(out, at, hidden)
+
+    def on_again(self, path: str) -> None:
+        """Called when a module runs once more because the graph of its forward was not kept.
+
+        Raises:
+            InputError: its output is of interest.  What is computed again comes in the order of
+                the backward, in each backward anew: no telling which run of the module it is.
+        """
+        for argument, patterns in (("masks", self.masks), ("layers", self.patterns)):
+            for pattern in patterns:
+                if _match(path, pattern):
+                    raise InputError(f"{argument}: nothing to look at in {path!r}: {_REENTRANT}")
 
     def on_count(
         self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -109,7 +161,9 @@ class Observer:
 
     def on_heads(self, path: str, out: Tensor) -> None:
         """Called with each attention's output [batch, heads, tokens, dim]."""
-        if out.requires_grad and any(_inside(path, p) for p in self.patterns):
+        patterns = [p for p in self.patterns if _inside(path, p)] if out.requires_grad else []
+        if patterns:
+            self._seen.update(patterns)
             self._heads[_free(path, self._heads)] = _Watched(out)
 
     def layers(self) -> dict[str, Tensor]:
@@ -138,6 +192,14 @@ class Observer:
         assert node is not None
         factor = mask.to(hidden.device, hidden.dtype)
         node.register_prehook(partial(self._on_mask, record, hidden.detach().clone(), factor))
+        mate = twin(v)
+        if mate is not None:
+            assert mate.tensor.grad_fn is not None
+            kind = mate.tensor.dtype
+            one = torch.ones((), dtype=kind, device=hidden.device)
+            mate.tensor.grad_fn.register_prehook(
+                partial(self._on_mask, record, one, factor.to(kind))
+            )
         return v
 
     def _on_mask(
@@ -159,6 +221,9 @@ def _copy(t: Tensor) -> Tensor:
     """The same value, of the same role, on a node that stays whatever is written into it."""
     v = t.clone()
     carry_all(t, v)
+    found = twin(t)
+    if found is not None:
+        put_twin(v, replace(found, tensor=consumer(found.tensor)))
     return v
 
 
@@ -217,25 +282,46 @@ def _free(path: str, taken: Mapping[str, Any]) -> str:
     return name
 
 
-def _first_tensor(out: Any) -> Tensor | None:
-    if isinstance(out, Tensor):
-        return out
+_REENTRANT = (
+    "it runs in a gradient checkpoint with use_reentrant=True, which keeps no graph of its "
+    "forward; checkpoint with use_reentrant=False"
+)
+
+
+def _no_signal(path: str, out: Any) -> str:
+    """Why there is nothing to look at in what the module at ``path`` returned."""
+    name = repr(path) if path else "the model"
+    if not any(isinstance(t, Tensor) for _, t in _parts(out)):
+        return f"{name} returns no tensor, and none in a tuple, list or mapping: {type(out)!r}"
+    if not torch.is_grad_enabled():
+        return (
+            f"{name} runs where gradients are switched off: under torch.no_grad(), or in a "
+            "gradient checkpoint, which then needs use_reentrant=False"
+        )
+    return f"nothing that {name} returns depends on what is explained"
+
+
+def _parts(out: Any) -> list[tuple[Any, Any]]:
+    """What a module returned, part by part, each with its place."""
     if isinstance(out, Mapping):
-        out = tuple(out.values())
-    if isinstance(out, (tuple, list)):
-        return next((t for t in out if isinstance(t, Tensor)), None)
-    return None
+        return list(out.items())
+    return list(enumerate(out)) if isinstance(out, (tuple, list)) else [(None, out)]
 
 
-def _replace_first(out: Any, new: Tensor) -> Any:
-    if isinstance(out, Tensor):
+def _signal(out: Any) -> tuple[Any, Tensor] | None:
+    """The first tensor of a module's output that takes relevance, and its place."""
+    found = ((at, t) for at, t in _parts(out) if isinstance(t, Tensor) and t.requires_grad)
+    return next(found, None)
+
+
+def _with(out: Any, at: Any, new: Tensor) -> Any:
+    """A module's output with another tensor at a place."""
+    if at is None:
         return new
     if isinstance(out, Mapping):
-        key = next(k for k, v in out.items() if isinstance(v, Tensor))
-        out[key] = new  # type: ignore[index]
+        out[at] = new  # type: ignore[index]
         return out
     items = list(out)
-    at = next(i for i, t in enumerate(items) if isinstance(t, Tensor))
     items[at] = new
     if hasattr(out, "_make"):  # a named tuple
         return out._make(items)

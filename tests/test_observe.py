@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import lxt_like as lxt
 from lxt_like.errors import InputError
 from lxt_like.patch import install
+from tests.models.checkpointed import net
 from tests.models.tiny import FAMILIES, build, inputs, widen
 from tests.oracles.arrays import relative_error
 from tests.support import COMPOSITES, account, draw, inline, random
@@ -209,3 +210,172 @@ def test_outputs_of_other_kinds(kind: str) -> None:
 def test_unknown_layers(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"no module matches the layer 'x\.y'; the model has"):
         lxt.attribute(build("bert"), inputs("bert"), 0, **options)
+
+
+# -- what cannot be looked at ----------------------------------------------------------------------
+
+
+class Returns(nn.Module):
+    """What ``pack`` makes of a linear layer's output."""
+
+    def __init__(self, pack: Any) -> None:
+        super().__init__()
+        self.linear, self.pack = nn.Linear(6, 6), pack
+
+    def forward(self, x: Tensor) -> Any:
+        return self.pack(self.linear(x))
+
+
+class Takes(nn.Module):
+    """A head on what ``take`` finds in the output of ``inner``."""
+
+    def __init__(self, inner: nn.Module, take: Any) -> None:
+        super().__init__()
+        self.inner, self.head, self.take = inner, nn.Linear(6, 3), take
+        self.idle = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.take(self.inner(x)))
+
+
+SIGNALS: dict[str, tuple[Any, Any]] = {
+    "behind integers": (lambda h: (torch.arange(6), h), lambda out: out[1]),
+    "behind a constant": (lambda h: [torch.ones(6), h], lambda out: out[1]),
+    "in a mapping": (lambda h: {"ids": torch.arange(6), "h": h}, lambda out: out["h"]),
+}
+
+
+@pytest.mark.parametrize("case", SIGNALS)
+def test_the_first_tensor_that_takes_relevance(case: str) -> None:
+    pack, take = SIGNALS[case]
+    model, x = draw(Takes(Returns(pack), take)).double(), random(2, 6)
+    got = lxt.attribute(model, x, 0, layers=["inner", "inner.linear"], masks={"inner": 0.5})
+    assert relative_error(got.relevance, 0.5 * lxt.attribute(model, x, 0).relevance) < 1e-12
+    assert relative_error(got.layers["inner.linear"], 0.5 * got.layers["inner"]) < 1e-12
+    held = lxt.attribute(model, x, 0, masks={"inner": 0.0}, ledger=True)
+    assert not held.relevance.any()
+    assert "masked" in held.ledger.entries
+
+
+class Idle(nn.Module):
+    """Modules of which one never runs, one returns no tensor, one runs without gradients, ..."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.held, self.constant = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.deep, self.head = Returns(lambda h: {"deep": [h]}), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            held = self.held(x)
+        return self.head(self.deep(x)["deep"][0] + held + self.constant(torch.ones_like(x)))
+
+
+NOTHING = {
+    "idle": "no module that 'idle' names ran in this forward",
+    "i[d]le": r"no module that 'i\[d\]le' names ran in this forward",
+    "held": "'held' runs where gradients are switched off: under torch.no_grad()",
+    "constant": "nothing that 'constant' returns depends on what is explained",
+    "deep": "'deep' returns no tensor, and none in a tuple, list or mapping: .*dict",
+}
+
+
+@pytest.mark.parametrize("argument", ["layers", "masks"])
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_shows_nothing_is_an_error(name: str, argument: str) -> None:
+    """Its mask would do nothing, its relevance be missing without a word."""
+    model, x = draw(Idle()).double(), random(2, 6)
+
+    def asked(pattern: str) -> dict[str, Any]:
+        return {argument: [pattern] if argument == "layers" else {pattern: 1.0}}
+
+    with pytest.raises(InputError, match=f"^{argument}: nothing to look at in .*: {NOTHING[name]}"):
+        lxt.attribute(model, x, 0, **asked(name))
+    assert install._attributes == {}
+    lxt.attribute(model, x, 0, **asked("*"))  # one module of several is enough
+
+
+@pytest.mark.parametrize("transformers", [False, True])
+@pytest.mark.parametrize("argument", ["layers", "masks"])
+def test_modules_in_a_checkpoint(argument: str, transformers: bool) -> None:
+    """Those of one that keeps its graph are seen; what is run once more is refused."""
+    x = random(2, 6)
+
+    def asked(*names: str) -> dict[str, Any]:
+        return {argument: list(names) if argument == "layers" else dict.fromkeys(names, 0.5)}
+
+    want = lxt.attribute(net(None), x, 0, **asked("block.1"))
+    got = lxt.attribute(net(False, transformers), x, 0, **asked("block.1"))
+    assert relative_error(got.relevance, want.relevance) < 1e-12
+    assert list(got.layers) == list(want.layers)
+    for name in ("block.1", "block.*"):
+        with pytest.raises(InputError, match=f"{argument}: .* needs use_reentrant=False"):
+            lxt.attribute(net(True, transformers), x, 0, **asked(name))
+    with pytest.raises(InputError, match=rf"{argument}: nothing to look at in 'block\.0': it runs"):
+        lxt.attribute(net(True, transformers), x, 0, **asked("*"))
+    assert install._attributes == {}
+
+
+def test_a_layer_for_its_heads_alone() -> None:
+    """A list of modules never runs; its modules' heads are found."""
+    got = lxt.attribute(build("bert"), inputs("bert"), 0, layers=["bert.encoder.layer"])
+    assert not got.layers
+    assert len(got.heads) == 2
+
+
+def test_a_trace_leaves_out_what_does_not_run() -> None:
+    model = draw(Takes(Returns(lambda h: h), lambda h: h)).double()
+    rows = lxt.trace(model, random(2, 6), 0).rows
+    assert [row.layer for row in rows] == ["input", "inner.linear", "head"]
+
+
+# -- whose relevance it is -------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """o(lay(h) + short(h)) of h = a(x): the short cut returns its own input."""
+
+    def __init__(self, short: nn.Module) -> None:
+        super().__init__()
+        self.a, self.lay, self.o = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.short = short
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x)
+        return self.o(self.lay(h) + self.short(h))
+
+
+class Copy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+def test_a_module_that_returns_its_own_input(ledger: bool) -> None:
+    """Its relevance is what comes by its own output, not what others took of that tensor."""
+    names, x = ["a", "short", "lay"], random(2, 6)
+    want = lxt.attribute(draw(Residual(Copy())).double(), x, 0, layers=names)
+    model = draw(Residual(nn.Identity())).double()
+    got = lxt.attribute(model, x, 0, layers=names, ledger=ledger)
+    for name in names:
+        assert relative_error(got.layers[name], want.layers[name]) < 1e-12, name
+    assert torch.equal(got.output, model(x))
+    if ledger:
+        assert got.ledger.closed
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+@pytest.mark.parametrize("mask", [None, 1.0, 0.5, 0.0])
+def test_what_goes_straight_to_the_input_passes_by_the_layers(mask: Any, ledger: bool) -> None:
+    """z-box hands its relevance to the explained input: on its way, modules show and hold it."""
+    layers = (nn.Identity(), nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    model, x = draw(nn.Sequential(*layers)).double(), random(2, 1, 3, 3).sigmoid()
+    composite = lxt.composites.EpsilonGammaBox(0.0, 1.0)
+    want = lxt.attribute(model, x, 0, composite).relevance
+    masks = None if mask is None else {"0": mask}
+    got = lxt.attribute(model, x, 0, composite, layers=["0"], masks=masks, ledger=ledger)
+    assert relative_error(got.layers["0"], want) < 1e-12
+    torch.testing.assert_close(got.relevance, (1.0 if mask is None else mask) * want)
+    if ledger:
+        assert got.ledger.closed
+        assert ("masked" in got.ledger.entries) == (mask in (0.0, 0.5))

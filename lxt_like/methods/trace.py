@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..attribution import Attribution, attribute
 from ..composites import Composite
+from ..observe import AnyOf
 from ..patch.inputs import module_of
 
 _MANY = 24
@@ -104,7 +105,7 @@ def trace(
     look at the BatchNorm's.
     """
     module = module_of(model)
-    chosen = default_layers(module) if layers is None else layers
+    chosen = AnyOf(default_layers(module)) if layers is None else layers
     found = attribute(model, inputs, target, composite, strict=strict, layers=chosen)
     rows = [_row("input", found)] + [_of(name, r) for name, r in found.layers.items()]
     labels = tuple(found.target.labels)

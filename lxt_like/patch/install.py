@@ -51,6 +51,14 @@ class Scoped:
         patch, path, types, watched = self.patches[-1]
         return patch.enter(self, path, types, watched, args, kwargs)
 
+    def under(self, since: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same call through the innermost patch that was on before ``since``."""
+        on = [p for p in self.patches if p[0].since < since]
+        if not on:
+            return self.original(*args, **kwargs)
+        patch, path, types, watched = on[-1]
+        return patch.enter(self, path, types, watched, args, kwargs)
+
     def put(self) -> None:
         self.module.__dict__[self.attribute] = self
 
@@ -71,6 +79,8 @@ class ScopedCheckpoint(Scoped):
     """transformers' checkpointing function: what is recomputed runs under the patch too."""
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not self.patches:
+            return self.original(function, *args, **kwargs)
         patch, path, types, _ = self.patches[-1]
         return self.original(patch.recomputed(function, path, types), *args, **kwargs)
 

@@ -28,7 +28,9 @@ from .install import (
     refuse_unpatchable,
     uninstall,
 )
+from .outputs import explained_outputs
 from .paths import other_paths
+from .recompute import Recomputed, foreign, recomputing, running_backward, tick
 from .tail import tail
 
 
@@ -48,16 +50,16 @@ class Watcher(Protocol):
     ) -> Any:
         """The same in a forward that only counts operations: nothing is kept."""
 
+    def on_again(self, path: str) -> None:
+        """The module runs once more, in a checkpoint whose graph was not kept."""
+
 
 class _Counting:
     """A watcher during a counting forward."""
 
     def __init__(self, watcher: Watcher) -> None:
-        self.watches, self.on_exit, self.on_count = (
-            watcher.watches,
-            watcher.on_count,
-            watcher.on_count,
-        )
+        self.watches, self.on_again = watcher.watches, watcher.on_again
+        self.on_exit = self.on_count = watcher.on_count
 
 
 class Patch:
@@ -86,6 +88,8 @@ class Patch:
         self.session = Session(composite, strict, noting=not lean, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
         self.active = False
+        self.since = -1  # when it was put on, and in which backward: most often in none
+        self.backward = -1
         self._check = check
         self._observer = observer
         self._parameters: list[nn.Parameter] = []
@@ -96,20 +100,24 @@ class Patch:
         """Put the patch on; waits while another thread explains the same modules."""
         modules = modules_of(self.model)
         refuse_unpatchable(modules)
+        self._parameters = parameters_of(modules)
+        if self.composite.named:
+            self.session.others = other_paths(self.model)
+        if self.session.fuse:
+            self.session.tail = tail(modules)
         with LOCK:
             if not LOCK.wait_for(lambda: busy(modules, self) is None, timeout):
                 raise PatchError(
                     "this model is patched by another thread and was not restored within "
                     f"{timeout:g} s; restore it there first (lxt.restore, if that thread ended)"
                 )
-            self._parameters = parameters_of(modules)
-            install(modules, self, freeze)
-            self.session.froze = frozen(self._parameters)
-            self.active = True
-        if self.composite.named:
-            self.session.others = other_paths(self.model)
-        if self.session.fuse:
-            self.session.tail = tail(modules)
+            self.active, self.since, self.backward = True, tick(), running_backward()
+            try:
+                install(modules, self, freeze)
+                self.session.froze = frozen(self._parameters)
+            except BaseException:
+                self.restore()
+                raise
         return self
 
     def restore(self) -> None:
@@ -156,10 +164,17 @@ class Patch:
     ) -> Any:
         """Run a module's own forward in its place on the session's stack."""
         session = self.session
-        recomputing = is_recomputing()
-        if threading.get_ident() != self.owner and not recomputing:
+        again = recomputing()
+        if again is not None:
+            if again.since < self.since:
+                return scoped.under(again.since, args, kwargs)
+        elif running_backward() != self.backward:
+            if torch.is_grad_enabled():
+                raise foreign()
+            return scoped.original(*args, **kwargs)
+        elif threading.get_ident() != self.owner:
             return self._elsewhere(scoped, args, kwargs)
-        outermost = not session.stack and not recomputing
+        outermost = not session.stack and again is None
         if outermost:
             session.totals = None
             if session.composite.needs_total:
@@ -176,7 +191,9 @@ class Patch:
                     out = scoped.original(*args, **kwargs)
         finally:
             session.stack.pop()
-        if recomputing:
+        if again is not None:
+            if watched and not again.kept and self._observer is not None:
+                self._observer.on_again(path)
             return out
         if session.noting and type(out) is Tensor:
             with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
@@ -207,22 +224,19 @@ class Patch:
         path: str,
         types: tuple[str, ...],
         checked: bool = False,
-    ) -> Callable[..., Any]:
+        counts: list[int] | None = None,
+    ) -> Recomputed:
         """``function`` as gradient checkpointing is to call it, now and in the backward."""
-        return (
-            function
-            if isinstance(function, _Recomputed)
-            else _Recomputed(self, function, path, types, checked)
-        )
+        if not isinstance(function, Recomputed):
+            return Recomputed(self, function, path, types, checked=checked, counts=counts)
+        function.checked |= checked
+        return function
 
-    def _resumed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _resumed(self, function: Callable[..., Any]) -> Recomputed:
         """``function`` as a checkpoint that is just beginning is to call it in the backward."""
-        if isinstance(function, _Recomputed):
-            return function
-        path, types = self.session.stack[-1]
-        made = _Recomputed(self, function, path, types, checked=False)
-        made.counts = list(self.session.resolver.counts)
-        return made
+        return self.recomputed(
+            function, *self.session.stack[-1], counts=list(self.session.resolver.counts)
+        )
 
     def _elsewhere(self, scoped: Scoped, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Another thread uses the model meanwhile: plain inference, never a mixture."""
@@ -252,75 +266,6 @@ class Patch:
             return tuple(self.session.resolver.counts)
         finally:
             self.session, self._observer = session, observer
-
-
-class _Recomputed:
-    """A checkpointed function under the patch: in the forward, and again in the backward."""
-
-    def __init__(
-        self,
-        patch: Patch,
-        function: Callable[..., Any],
-        path: str,
-        types: tuple[str, ...],
-        checked: bool,
-    ) -> None:
-        self.patch, self.function = patch, function
-        self.path, self.types, self.checked = path, types, checked
-        self.counts: list[int] | None = None  # of operations before it, in execution order
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        patch = self.patch
-        if not patch.active:
-            raise PatchError(
-                "gradient checkpointing recomputes the model in the backward, but the patch was "
-                "restored before it; call backward() inside the patch"
-            )
-        with active(patch.session), patch.session.resumed(self.counts):
-            patch.session.stack.append((self.path, self.types))
-            try:
-                out = self.function(*args, **kwargs)
-            finally:
-                patch.session.stack.pop()
-        measure = patch.session.measure
-        if measure is not None and is_recomputing():
-            out = measure.handed_back(out, self.path)
-        if self.checked and torch.is_grad_enabled():
-            patch.check(tensors_of(out))
-        return out
-
-
-def is_recomputing() -> bool:
-    """Whether a backward is running: what a model computes now, a checkpoint computes again."""
-    return torch._C._current_graph_task_id() != -1
-
-
-_ASIDE = ("loss", "attentions", "router_logits", "past_key_values", "aux")
-
-
-def tensors_of(out: Any) -> list[Tensor]:
-    """Every differentiable tensor in a module's output."""
-    if isinstance(out, Tensor):
-        return [out] if out.grad_fn is not None else []
-    if isinstance(out, dict):
-        return [t for v in out.values() for t in tensors_of(v)]
-    if isinstance(out, (tuple, list)):
-        return [t for v in out for t in tensors_of(v)]
-    return []
-
-
-def explained_outputs(out: Any) -> list[Tensor]:
-    """The outputs a user would explain: the logits, else all but losses and attention maps."""
-    if isinstance(out, dict):
-        if isinstance(out.get("logits"), Tensor):
-            return tensors_of(out["logits"])
-        return [
-            t
-            for key, v in out.items()
-            if not any(word in str(key) for word in _ASIDE)
-            for t in tensors_of(v)
-        ]
-    return tensors_of(out)
 
 
 def patch(

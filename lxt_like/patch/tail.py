@@ -36,4 +36,6 @@ def _is_list_of_blocks(module: nn.Module) -> bool:
         return False
     if isinstance(module, nn.ModuleList):
         return True
-    return isinstance(module, nn.Sequential) and len({type(m) for m in module}) == 1
+    # not by iterating over it: a subclass may do that in its own way, or not at all
+    types = {type(m) for m in module._modules.values()}
+    return isinstance(module, nn.Sequential) and len(types) == 1

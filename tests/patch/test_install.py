@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -71,6 +72,39 @@ def test_a_parameter_that_cannot_be_frozen() -> None:
         stuck.clear()
 
 
+class Steps(nn.Sequential):
+    """Its steps are run, but not handed out."""
+
+    def __iter__(self) -> Any:
+        raise TypeError("steps cannot be iterated over")
+
+    def forward(self, x: Any) -> Any:
+        for module in self._modules.values():
+            x = module(x)
+        return x
+
+
+def test_a_model_that_cannot_be_iterated_over() -> None:
+    model, x = Steps(nn.Linear(4, 4), nn.Linear(4, 2)), torch.randn(2, 4)
+    plain = nn.Sequential(*model._modules.values())
+    was = snapshot(model)
+    assert torch.equal(lxt.attribute(model, x, 0).relevance, lxt.attribute(plain, x, 0).relevance)
+    assert differences(was, model) == []
+
+
+@pytest.mark.parametrize("step", ["tail", "other_paths", "parameters_of", "frozen"])
+def test_whatever_fails_in_a_patch_leaves_the_model_free(monkeypatch: Any, step: str) -> None:
+    model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), torch.randn(2, 4)
+    named = lxt.Composite([lxt.Assign(lxt.rules.Gradient(), name="0")])
+    was = snapshot(model)
+    with monkeypatch.context() as m:
+        m.setattr(sys.modules["lxt_like.patch.patch"], step, _broken)
+        with pytest.raises(MemoryError):
+            lxt.attribute(model, x, 0, named)
+    assert differences(was, model) == []
+    assert install._attributes == {} and install._holding == {}
+
+
 def test_a_failure_under_another_patch_leaves_that_one(monkeypatch: Any) -> None:
     model = build("bert")
     was = snapshot(model)
@@ -84,7 +118,7 @@ def test_a_failure_under_another_patch_leaves_that_one(monkeypatch: Any) -> None
     assert differences(was, model) == []
 
 
-def _broken(module: nn.Module) -> Any:
+def _broken(*given: Any) -> Any:
     raise MemoryError
 
 
