@@ -11,7 +11,8 @@ import torch
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
-from lxt_like.targets import as_target, class_names, logits_of
+from lxt_like.outputs import logits_of
+from lxt_like.targets import as_target, class_names
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
 from tests.support import closing_error, random

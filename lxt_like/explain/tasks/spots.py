@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import InputError, ModelError, TargetError
+from ...outputs import at_positions, sequence_logits
 from ...targets import (
     Contrast,
     Logit,
@@ -22,8 +23,6 @@ from ...targets import (
     Score,
     Target,
     as_target,
-    at_positions,
-    sequence_logits,
 )
 from ..batches import select
 from ..heads import probability

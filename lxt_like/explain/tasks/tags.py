@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...targets import Target, Token, at_positions, class_names, indices_of
+from ...outputs import at_positions
+from ...targets import Target, Token, class_names, indices_of
 from ..rows import Found, Row
 from .places import place_of, word_at
 from .spots import Spot, SpotTask, merged, one, simple, token_logits
