@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -35,7 +35,11 @@ class Resolved:
 
 
 class Target:
-    """Base of all targets."""
+    """Base of all targets.
+
+    A subclass is a dataclass; lists, arrays and tensors in its fields have one entry per sample
+    (see :func:`select`), and None in ``c`` or ``foil`` is the predicted class.
+    """
 
     def read(self, output: Any, inputs: Mapping[str, Any]) -> Any:
         """What :meth:`resolve` is given of a model's output: its logits."""
@@ -44,6 +48,16 @@ class Target:
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         """The score [batch] of ``logits`` [batch, classes]; ``names``: index -> class name."""
         raise InputError(f"{type(self).__name__} does not define a score")
+
+    def fixed(self, predict: Callable[[], Sequence[int]]) -> Target:
+        """The same with the classes that ``predict`` gives, one per sample, for each None."""
+        changed: dict[str, Any] = {}
+        for name, value in _parts(self).items():
+            if value is None and name in ("c", "foil"):
+                changed[name] = list(predict())
+            elif isinstance(value, Target) and (made := value.fixed(predict)) is not value:
+                changed[name] = made
+        return replace(self, **changed) if changed else self  # type: ignore[type-var]
 
 
 def _pick(logits: Tensor, at: Tensor) -> Tensor:
@@ -243,6 +257,56 @@ class Answer(Target):
             "an answer is found by lxt.explain, which knows the context; here take "
             "lxt.targets.Output(f), a function of start_logits and end_logits"
         )
+
+
+def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -> Any:
+    """The part of a target that belongs to some of the samples.
+
+    Args:
+        target: as for :func:`lxt_like.attribute`; tensors and lists in it have one entry per
+            sample.
+        rows: the samples, in any order; one that comes again is repeated.
+        total: how many samples the target was made for.
+        noun: what a sample is called.
+
+    Raises:
+        TargetError: a tensor or list in the target has another number of entries.
+    """
+    target = plain(target)
+    if isinstance(target, Tensor) and not target.ndim:
+        return target.item()
+    if isinstance(target, Tensor | Sequence) and not isinstance(target, str | bytes):
+        if len(target) != total:
+            which = f"the {noun}" if total == 1 else f"each of the {total} {noun}s"
+            raise TargetError(f"expected one target for {which}, got {len(target)} entries")
+        return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
+    values = _parts(target)
+    parts = {name: select(value, rows, total, noun) for name, value in values.items()}
+    changed = {name: part for name, part in parts.items() if part is not values[name]}
+    return replace(target, **changed) if changed else target
+
+
+def one(target: Any, row: int, total: int, noun: str = "sample") -> Any:
+    """The target of one sample, for any number of rows: its own entry where there is one each."""
+    return _single(target, select(target, [row], total, noun))
+
+
+def _single(given: Any, part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return part[0].tolist()
+    if part is given:
+        return part
+    if isinstance(part, list):
+        return part[0]
+    made = {name: _single(getattr(given, name), value) for name, value in _parts(part).items()}
+    return replace(part, **made) if made else part
+
+
+def _parts(target: Any) -> dict[str, Any]:
+    """What a dataclass is made of."""
+    if not is_dataclass(target) or isinstance(target, type):
+        return {}
+    return {f.name: getattr(target, f.name) for f in fields(target) if f.init}
 
 
 def as_target(given: Any) -> Target:
