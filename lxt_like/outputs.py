@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .classes import plain
 from .errors import InputError, TargetError
 
 
@@ -23,10 +24,21 @@ def sequence_logits(output: Any) -> Tensor:
     return logits
 
 
-def at_positions(logits: Tensor, at: int | Sequence[int]) -> Tensor:
-    """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample."""
+def at_positions(logits: Tensor, at: Any) -> Tensor:
+    """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample.
+
+    Raises:
+        TargetError: a position is no whole number, or there is no such token.
+    """
     batch, length = logits.shape[:2]
-    places = [int(i) for i in at] if isinstance(at, Iterable) else [int(at)] * batch
+    given: Any = at.tolist() if isinstance(at, Tensor) else plain(at)
+    several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    places: list[Any] = list(given) if several else [given] * batch
+    for place in places:
+        if isinstance(place, bool) or not isinstance(place, Integral):
+            raise TargetError(
+                f"expected a token's position, a whole number, or one for each sample, got {at!r}"
+            )
     if len(places) != batch:
         raise TargetError(f"got {len(places)} positions for a batch of {batch}")
     for place in places:

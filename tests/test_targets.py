@@ -293,10 +293,21 @@ def test_a_contrast_needs_two_classes() -> None:
         lxt.attribute(build("bert"), inputs("bert"), lxt.Contrast("LABEL_1", 1))
 
 
+NO_POSITIONS: list[Any] = [
+    *(1.7, 1.0, True, np.True_, np.float64(1), [1.2, 1], [True, False], [None, 1], ["a", 1]),
+    *(torch.tensor(2.5), torch.tensor([1.5, 2]), torch.tensor([True, False]), torch.tensor(True)),
+    *([[1], [2]], torch.tensor([[1, 2]]), np.array([[1, 2]]), np.array([0.5, 1]), {1, 2}, b"ab"),
+    iter([1, 2]),
+]
+
+
 def test_a_token_is_a_target_on_its_own_logits() -> None:
     logits = torch.arange(24.0).reshape(2, 4, 3)
     names = {0: "O", 1: "PER", 2: "LOC"}
-    for at in (1, -3, [1, 1], np.int64(1)):
+    for at in (
+        *(1, -3, [1, 1], (1, -3), np.int64(1), [np.int32(1), 1]),
+        *(np.array(1), np.array([1, -3]), torch.tensor(1), torch.tensor([1, 1])),
+    ):
         target = lxt.targets.Token(at, "PER")
         read = target.read({"logits": logits}, {})
         assert torch.equal(read, logits[:, 1])
@@ -310,6 +321,9 @@ def test_a_token_is_a_target_on_its_own_logits() -> None:
         ([1], "got 1 positions for a batch of 2"),
         ("word", "lxt.explain knows words"),
         (None, "lxt.explain knows words"),
+        *((at, "expected a token's position, a whole number") for at in NO_POSITIONS),
+        (torch.tensor([1]), "got 1 positions for a batch of 2"),
+        (range(3), "got 3 positions for a batch of 2"),
     ):
         with pytest.raises(TargetError, match=said):
             lxt.targets.Token(at).read({"logits": logits}, {})
