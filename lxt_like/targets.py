@@ -259,6 +259,13 @@ class Answer(Target):
         )
 
 
+def resolved(target: Target, model: Any, output: Any, inputs: Mapping[str, Any]) -> Resolved:
+    """A target on a model's output, with the model's own class names."""
+    logits = target.read(output, inputs)
+    sized = isinstance(logits, Tensor) and logits.dim() > 0
+    return target.resolve(logits, class_names(model, logits.shape[-1] if sized else None))
+
+
 def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -> Any:
     """The part of a target that belongs to some of the samples.
 

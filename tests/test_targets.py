@@ -13,6 +13,7 @@ import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
 from lxt_like.outputs import logits_of
 from lxt_like.targets import as_target, class_names
+from tests.models import zoo
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
 from tests.support import closing_error, random
@@ -202,6 +203,22 @@ def test_functions_of_the_logits() -> None:
 def test_class_names() -> None:
     assert class_names(build("bert")) == {i: f"LABEL_{i}" for i in range(3)}
     assert class_names(torch.nn.Linear(1, 1)) == {}
+    assert class_names(build("bert"), 3) == class_names(build("bert"))
+    assert class_names(build("bert"), 4) == {}
+
+
+def test_the_outputs_of_a_language_model_have_no_class_names() -> None:
+    """Every configuration of transformers has two, also where its head has other outputs."""
+    model = zoo.build("gpt2", "causal-lm")
+    batch = zoo.example(model)
+    assert model.config.id2label[1] == "LABEL_1"
+    for target in (1, lxt.LogProb(1), lxt.Contrast(1, 0), lxt.targets.Token(0, 1)):
+        label = lxt.attribute(model, batch, target).target.labels[0]
+        assert "LABEL" not in label
+        assert "1" in label
+    for run in (lxt.attribute, lxt.occlusion):
+        with pytest.raises(TargetError, match=r"unknown class 'LABEL_0'.* none: give an index"):
+            run(model, batch, "LABEL_0")
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

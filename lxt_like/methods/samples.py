@@ -16,7 +16,7 @@ from ..composites import Composite
 from ..errors import InputError
 from ..numerics import upcast
 from ..patch.inputs import is_direct, module_of
-from ..targets import Target, as_target, class_names, one
+from ..targets import Target, as_target, one, resolved
 
 
 class Samples:
@@ -126,8 +126,7 @@ class Samples:
         rows = len(next(iter(changed.values())))
         call = self.copies(i, rows, changed)
         output = self.model(call[""]) if self.single else self.model(**call)
-        target = self.target(i)
-        return target.resolve(target.read(output, call), class_names(self.model)).score
+        return resolved(self.target(i), self.model, output, call).score
 
     def named(self, found: Any) -> dict[str, Tensor]:
         """A result by the name of its input."""

@@ -75,9 +75,11 @@ class Tags(SpotTask):
 
     name = "token classification"
 
-    def __init__(self, loaded: Any) -> None:
+    def __init__(self, loaded: Any, outputs: int | None = None) -> None:
         super().__init__(loaded)
-        self.names = dict(class_names(loaded.model))  # tags exclude each other, whatever is said
+        self.names = dict(
+            class_names(loaded.model, outputs)
+        )  # tags exclude each other, whatever is said
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         asks = [self.ask(row, one(target, row.item, total, "text")) for row in rows]
