@@ -25,7 +25,7 @@ from .patch.inputs import Inputs, module_of
 from .patch.paths import other_paths
 from .rules.base import last_backward
 from .rules.live import all_frozen
-from .targets import Resolved, Target, as_target, class_names
+from .targets import Resolved, Target, as_target, resolved
 
 _CERTAIN = 5e-5
 """Accounts that close to this share of what moved were told apart rightly."""
@@ -188,12 +188,11 @@ class _Run:
         with torch.inference_mode(False), torch.enable_grad(), self._patched() as patch:
             with all_frozen(self.lean):
                 output = self._call()
-            logits = made.read(output, self.inputs.kwargs)
-            resolved = made.resolve(logits, class_names(self.model))
-            score = resolved.score
+            found = resolved(made, self.model, output, self.inputs.kwargs)
+            score = found.score
             self._check_score(score)
             patch.check([score])
-            book = self._backward(score, resolved.entries)
+            book = self._backward(score, found.entries)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         for name in self.inputs.unreached():
@@ -206,7 +205,7 @@ class _Run:
         return Attribution(
             relevance,
             score.detach(),
-            Resolved(score.detach(), resolved.indices, resolved.labels, resolved.entries),
+            Resolved(score.detach(), found.indices, found.labels, found.entries),
             book,
             self.observer.layers(),
             self.observer.heads(),

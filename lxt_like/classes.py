@@ -30,13 +30,18 @@ class Classes(dict[int, str]):
         self.kind: Kind = kind
 
 
-def class_names(model: Any) -> Classes:
+def class_names(model: Any, outputs: int | None = None) -> Classes:
     """``config.id2label`` of a transformers classifier, none of other models; with the kind that
     ``config.problem_type`` says they are.
+
+    ``outputs``: how many the head has.  Another number of names is not of them: every
+    configuration has two, a language model's too.
     """
     config = getattr(model, "config", None)
     names = getattr(config, "id2label", None)
     known = {int(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else {}
+    if outputs is not None and len(known) != outputs:
+        known = {}
     return Classes(known, said_kind(config) or "classes")
 
 

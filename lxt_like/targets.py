@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from .classes import class_names as class_names
 from .classes import indices_of as indices_of
 from .errors import InputError, TargetError
 from .intercept.graph import claim
+from .outputs import at_positions, logits_of, sequence_logits
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class Resolved:
 
 
 class Target:
-    """Base of all targets."""
+    """Base of all targets.
+
+    A subclass is a dataclass; lists, arrays and tensors in its fields have one entry per sample
+    (see :func:`select`), and None in ``c`` or ``foil`` is the predicted class.
+    """
 
     def read(self, output: Any, inputs: Mapping[str, Any]) -> Any:
         """What :meth:`resolve` is given of a model's output: its logits."""
@@ -44,6 +48,16 @@ class Target:
     def resolve(self, logits: Tensor, names: Names) -> Resolved:
         """The score [batch] of ``logits`` [batch, classes]; ``names``: index -> class name."""
         raise InputError(f"{type(self).__name__} does not define a score")
+
+    def fixed(self, predict: Callable[[], Sequence[int]]) -> Target:
+        """The same with the classes that ``predict`` gives, one per sample, for each None."""
+        changed: dict[str, Any] = {}
+        for name, value in _parts(self).items():
+            if value is None and name in ("c", "foil"):
+                changed[name] = list(predict())
+            elif isinstance(value, Target) and (made := value.fixed(predict)) is not value:
+                changed[name] = made
+        return replace(self, **changed) if changed else self  # type: ignore[type-var]
 
 
 def _pick(logits: Tensor, at: Tensor) -> Tensor:
@@ -245,6 +259,63 @@ class Answer(Target):
         )
 
 
+def resolved(target: Target, model: Any, output: Any, inputs: Mapping[str, Any]) -> Resolved:
+    """A target on a model's output, with the model's own class names."""
+    logits = target.read(output, inputs)
+    sized = isinstance(logits, Tensor) and logits.dim() > 0
+    return target.resolve(logits, class_names(model, logits.shape[-1] if sized else None))
+
+
+def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -> Any:
+    """The part of a target that belongs to some of the samples.
+
+    Args:
+        target: as for :func:`lxt_like.attribute`; tensors and lists in it have one entry per
+            sample.
+        rows: the samples, in any order; one that comes again is repeated.
+        total: how many samples the target was made for.
+        noun: what a sample is called.
+
+    Raises:
+        TargetError: a tensor or list in the target has another number of entries.
+    """
+    target = plain(target)
+    if isinstance(target, Tensor) and not target.ndim:
+        return target.item()
+    if isinstance(target, Tensor | Sequence) and not isinstance(target, str | bytes):
+        if len(target) != total:
+            which = f"the {noun}" if total == 1 else f"each of the {total} {noun}s"
+            raise TargetError(f"expected one target for {which}, got {len(target)} entries")
+        return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
+    values = _parts(target)
+    parts = {name: select(value, rows, total, noun) for name, value in values.items()}
+    changed = {name: part for name, part in parts.items() if part is not values[name]}
+    return replace(target, **changed) if changed else target
+
+
+def one(target: Any, row: int, total: int, noun: str = "sample") -> Any:
+    """The target of one sample, for any number of rows: its own entry where there is one each."""
+    return _single(target, select(target, [row], total, noun))
+
+
+def _single(given: Any, part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return part[0].tolist()
+    if part is given:
+        return part
+    if isinstance(part, list):
+        return part[0]
+    made = {name: _single(getattr(given, name), value) for name, value in _parts(part).items()}
+    return replace(part, **made) if made else part
+
+
+def _parts(target: Any) -> dict[str, Any]:
+    """What a dataclass is made of."""
+    if not is_dataclass(target) or isinstance(target, type):
+        return {}
+    return {f.name: getattr(target, f.name) for f in fields(target) if f.init}
+
+
 def as_target(given: Any) -> Target:
     """A target from what a user gave: a Target, an index, a name, a tensor, a function, None."""
     given = plain(given)
@@ -253,114 +324,3 @@ def as_target(given: Any) -> Target:
     if callable(given):
         return Score(given)
     return Logit(given)
-
-
-def sequence_logits(output: Any) -> Tensor:
-    """The logits [batch, tokens, classes] in a model's output."""
-    logits = _field(output)
-    if logits.dim() != 3:
-        raise InputError(
-            "expected logits for every token, [batch, tokens, classes], got shape "
-            f"{tuple(logits.shape)}: this model has no tokens to choose from"
-        )
-    return logits
-
-
-def at_positions(logits: Tensor, at: int | Sequence[int]) -> Tensor:
-    """Of ``logits`` [batch, tokens, classes] those at one position, or at one per sample."""
-    batch, length = logits.shape[:2]
-    places = [int(i) for i in at] if isinstance(at, Iterable) else [int(at)] * batch
-    if len(places) != batch:
-        raise TargetError(f"got {len(places)} positions for a batch of {batch}")
-    for place in places:
-        if not -length <= place < length:
-            raise TargetError(f"position {place} is out of range: there are {length} tokens")
-    rows = torch.arange(batch, device=logits.device)
-    return logits[rows, torch.tensor(places, device=logits.device) % length]
-
-
-def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
-    """The logits [batch, classes] in a model's output.
-
-    A language model's [batch, tokens, vocabulary] is read at the last real position, whichever
-    side is padded; [batch] becomes [batch, 1].
-    """
-    logits = _field(output)
-    if logits.dim() == 1:
-        return logits[:, None]
-    if logits.dim() == 3:
-        return _last_position(logits, inputs, _mask(output, inputs, logits.shape[1]))
-    if logits.dim() != 2:
-        raise InputError(
-            f"expected logits of shape [batch, classes] or [batch, tokens, classes], got "
-            f"{tuple(logits.shape)}; say what to explain by lxt.targets.Output(f), a function of "
-            "the whole output that returns one score per sample"
-        )
-    return logits
-
-
-def _field(output: Any) -> Tensor:
-    logits = output
-    if isinstance(output, Mapping):
-        logits = output.get("logits")
-        if logits is None:
-            raise InputError(
-                f"the model's output has no logits, only {', '.join(map(str, output))}; "
-                "explain a model with a head, or wrap it so that it returns one tensor"
-            )
-    elif isinstance(output, (tuple, list)) and output:
-        logits = output[0]
-    if not isinstance(logits, Tensor):
-        raise InputError(f"expected the model to return logits, got {type(output).__name__}")
-    return logits
-
-
-def _mask(output: Any, inputs: Mapping[str, Any], length: int) -> Any:
-    """The mask of the tokens that the logits are about."""
-    if "decoder_input_ids" in inputs or "decoder_inputs_embeds" in inputs:
-        return inputs.get("decoder_attention_mask")
-    mask = inputs.get("attention_mask")
-    if isinstance(output, Mapping) and "encoder_last_hidden_state" in output:
-        labels = inputs.get("labels")
-        if isinstance(labels, Tensor) and labels.dim() == 2 and labels.shape[1] == length:
-            return labels >= 0  # the decoder reads them, one place later; -100 is none
-        # the encoder's mask, which fits a decoder that reads the same tokens
-        return mask if isinstance(mask, Tensor) and mask.shape[-1] == length else None
-    return mask
-
-
-def _last_position(logits: Tensor, inputs: Mapping[str, Any], mask: Any) -> Tensor:
-    """Of ``logits`` [batch, positions, classes] each sample's at its last real token.
-
-    Positions are counted from the end: where there are more of them than tokens in the mask, the
-    model has put its own in front (a tuned prompt); where there are fewer, it kept the last ones.
-    """
-    batch, length = logits.shape[:2]
-    if not (isinstance(mask, Tensor) and mask.dim() == 2 and len(mask) == batch):
-        return logits[:, -1]
-    tokens = mask.shape[1]
-    at = torch.arange(tokens, device=mask.device)
-    last = torch.where(mask > 0, at, -1).amax(-1).clamp_min(0)
-    places = last + (length - tokens)
-    if length < tokens and bool((last < tokens - 1).any()):
-        kept = _kept(inputs, length, tokens)
-        found = torch.tensor(kept, device=mask.device) == last[:, None]
-        if not (kept and bool(found.any(-1).all())):
-            raise InputError(
-                f"the model gives logits for {length} positions of {tokens} tokens, and for "
-                "samples that are padded at the end it cannot be told which position is their last "
-                "token's; pad at the front, explain them one by one, or say which it is by "
-                "lxt.targets.Token(at)"
-            )
-        places = found.to(torch.uint8).argmax(-1)
-    return logits[torch.arange(batch, device=logits.device), places.to(logits.device)]
-
-
-def _kept(inputs: Mapping[str, Any], length: int, tokens: int) -> list[int]:
-    """The tokens whose logits the model was asked to keep, if that is what there are."""
-    keep = next((inputs[k] for k in ("logits_to_keep", "num_logits_to_keep") if k in inputs), None)
-    if isinstance(keep, Tensor) and keep.dim() == 1:
-        keep = (keep % tokens).tolist()
-    elif isinstance(keep, Integral):
-        keep = list(range(tokens - int(keep), tokens))
-    return keep if isinstance(keep, list) and len(keep) == length else []

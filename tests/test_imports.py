@@ -17,7 +17,7 @@ PACKAGE = Path(lxt_like.__file__).parent
 # every room may import those before it
 ROOMS = """
     lazy errors numerics explanation rules composites intercept nn patch ledger observe classes
-    targets attribution methods render explain evaluate demo cli
+    outputs targets attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (
     "transformers",

@@ -11,7 +11,9 @@ import torch
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, TargetError
-from lxt_like.targets import as_target, class_names, logits_of
+from lxt_like.outputs import logits_of
+from lxt_like.targets import as_target, class_names
+from tests.models import zoo
 from tests.models.tiny import build, inputs
 from tests.oracles.arrays import relative_error
 from tests.support import closing_error, random
@@ -201,6 +203,22 @@ def test_functions_of_the_logits() -> None:
 def test_class_names() -> None:
     assert class_names(build("bert")) == {i: f"LABEL_{i}" for i in range(3)}
     assert class_names(torch.nn.Linear(1, 1)) == {}
+    assert class_names(build("bert"), 3) == class_names(build("bert"))
+    assert class_names(build("bert"), 4) == {}
+
+
+def test_the_outputs_of_a_language_model_have_no_class_names() -> None:
+    """Every configuration of transformers has two, also where its head has other outputs."""
+    model = zoo.build("gpt2", "causal-lm")
+    batch = zoo.example(model)
+    assert model.config.id2label[1] == "LABEL_1"
+    for target in (1, lxt.LogProb(1), lxt.Contrast(1, 0), lxt.targets.Token(0, 1)):
+        label = lxt.attribute(model, batch, target).target.labels[0]
+        assert "LABEL" not in label
+        assert "1" in label
+    for run in (lxt.attribute, lxt.occlusion):
+        with pytest.raises(TargetError, match=r"unknown class 'LABEL_0'.* none: give an index"):
+            run(model, batch, "LABEL_0")
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -292,10 +310,21 @@ def test_a_contrast_needs_two_classes() -> None:
         lxt.attribute(build("bert"), inputs("bert"), lxt.Contrast("LABEL_1", 1))
 
 
+NO_POSITIONS: list[Any] = [
+    *(1.7, 1.0, True, np.True_, np.float64(1), [1.2, 1], [True, False], [None, 1], ["a", 1]),
+    *(torch.tensor(2.5), torch.tensor([1.5, 2]), torch.tensor([True, False]), torch.tensor(True)),
+    *([[1], [2]], torch.tensor([[1, 2]]), np.array([[1, 2]]), np.array([0.5, 1]), {1, 2}, b"ab"),
+    iter([1, 2]),
+]
+
+
 def test_a_token_is_a_target_on_its_own_logits() -> None:
     logits = torch.arange(24.0).reshape(2, 4, 3)
     names = {0: "O", 1: "PER", 2: "LOC"}
-    for at in (1, -3, [1, 1], np.int64(1)):
+    for at in (
+        *(1, -3, [1, 1], (1, -3), np.int64(1), [np.int32(1), 1]),
+        *(np.array(1), np.array([1, -3]), torch.tensor(1), torch.tensor([1, 1])),
+    ):
         target = lxt.targets.Token(at, "PER")
         read = target.read({"logits": logits}, {})
         assert torch.equal(read, logits[:, 1])
@@ -309,6 +338,9 @@ def test_a_token_is_a_target_on_its_own_logits() -> None:
         ([1], "got 1 positions for a batch of 2"),
         ("word", "lxt.explain knows words"),
         (None, "lxt.explain knows words"),
+        *((at, "expected a token's position, a whole number") for at in NO_POSITIONS),
+        (torch.tensor([1]), "got 1 positions for a batch of 2"),
+        (range(3), "got 3 positions for a batch of 2"),
     ):
         with pytest.raises(TargetError, match=said):
             lxt.targets.Token(at).read({"logits": logits}, {})

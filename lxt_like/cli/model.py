@@ -32,6 +32,7 @@ from ..targets import (
     as_target,
     class_names,
     indices_of,
+    resolved,
 )
 from .guard import quiet_libraries
 from .progress import Progress
@@ -138,11 +139,11 @@ def read(
     target = as_target(task.target(task.asks(given, [row], 1)))
     with evaluation_mode(loaded.model), torch.no_grad():
         output = loaded.model(**inputs)
-    resolved = target.resolve(target.read(output, inputs), class_names(loaded.model))
-    plain = SimpleNamespace(output=output, target=resolved)
+    meant = resolved(target, loaded.model, output, inputs)
+    plain = SimpleNamespace(output=output, target=meant)
     found = task.found(plain, target, inputs, [row])[0]
     if isinstance(task, Classification):  # an audit names outputs as the model does
-        found = replace(found, label=resolved.labels[0])
+        found = replace(found, label=meant.labels[0])
     return Reading(inputs, target, found)
 
 

@@ -20,7 +20,8 @@ from ..explain.tasks import task_for
 from ..explain.tasks.classes import Classification
 from ..explain.windows import token_limit
 from ..explain.words import words_and_tokens
-from ..targets import class_names, logits_of
+from ..outputs import logits_of
+from ..targets import class_names
 from .identity import fingerprint
 from .operators.text import text_operators
 from .task import Batch, Operator, Row, Task, pool_by, settle, take

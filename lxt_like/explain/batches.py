@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..classes import plain
-from ..errors import InputError, ModelError
+from ..errors import ModelError
+from ..targets import select
 from . import engine
 from .heads import read_logits
 from .loading import TextModel, input_device
@@ -209,32 +208,6 @@ def accepted_inputs(model: nn.Module) -> set[str] | None:
     if catches_all and getattr(inner, "config", None) is None:
         return None
     return set(parameters)
-
-
-def select(target: Any, rows: Sequence[int], total: int) -> Any:
-    """The part of a target that belongs to some of the samples.
-
-    Args:
-        target: as for :func:`lxt_like.attribute`; tensors and lists in it have one entry per
-            sample.
-        rows: the samples.
-        total: how many samples the target was made for.
-
-    Raises:
-        InputError: a tensor or list in the target has another number of entries.
-    """
-    target = plain(target)
-    if isinstance(target, list | tuple) or (isinstance(target, Tensor) and target.ndim):
-        if len(target) != total:
-            which = "the text" if total == 1 else f"each of the {total} texts"
-            raise InputError(f"expected one target for {which}, got {len(target)} entries")
-        return target[list(rows)] if isinstance(target, Tensor) else [target[i] for i in rows]
-    if dataclasses.is_dataclass(target) and not isinstance(target, type):
-        values = {f.name: getattr(target, f.name) for f in dataclasses.fields(target) if f.init}
-        parts = {name: select(value, rows, total) for name, value in values.items()}
-        changed = {name: part for name, part in parts.items() if part is not values[name]}
-        return dataclasses.replace(target, **changed) if changed else target
-    return target
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..targets import as_target
 from .batches import Options, Runner
 from .encode import Encoding
 from .rows import Row, RowResult
@@ -28,11 +30,11 @@ def run(
     whole = [row for row in rows if len(parts[row.item]) == 1]
     windowed = [row for row in rows if len(parts[row.item]) > 1]
     results: list[list[RowResult]] = [[] for _ in encodings]
-    for group, wanted in (
-        (whole, target),
-        (windowed, _predicted(runner, windowed, len(encodings)) if target is None else target),
-    ):
-        asks = task.asks(wanted, group, len(encodings))
+    for group in (whole, windowed):
+        asks = task.asks(target, group, len(encodings))
+        if group is windowed and group:  # each would explain a prediction of its own
+            fixed = as_target(target).fixed(partial(_predicted, runner, group, len(encodings)))
+            asks = task.asks(fixed, group, len(encodings))
         found: list[RowResult | None] = [None] * len(group)
         for batch in runner.batches(group):
             chosen = [group[i] for i in batch]
@@ -47,17 +49,14 @@ def run(
     return results
 
 
-def _predicted(runner: Runner, rows: Sequence[Row], items: int) -> Tensor | None:
-    """The class of the mean of the windows' logits, per text ([items]; -1: no windows)."""
-    if not rows:
-        return None
+def _predicted(runner: Runner, rows: Sequence[Row], items: int) -> list[int]:
+    """The class of the mean of the windows' logits, per text (0: a text without windows)."""
     total: dict[int, Tensor] = {}
     for batch in runner.batches(rows):
         for i, logits in zip(batch, runner.logits([rows[i] for i in batch]), strict=True):
             item = rows[i].item
             total[item] = total.get(item, torch.zeros_like(logits)) + logits
-    classes = [int(total[i].argmax()) if i in total else -1 for i in range(items)]
-    return torch.tensor(classes, device=runner.device)
+    return [int(total[i].argmax()) if i in total else 0 for i in range(items)]
 
 
 class Bar:

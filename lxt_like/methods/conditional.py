@@ -13,6 +13,7 @@ from ..attribution import attribute
 from ..composites import Composite
 from ..errors import InputError
 from ..patch.inputs import module_of
+from ..targets import select
 from .channels import channel_axis
 from .samples import check_count
 from .trace import total
@@ -90,7 +91,7 @@ def conditional(
         found = attribute(
             model,
             repeated,
-            _repeat_target(target, len(chosen), rows),
+            select(target, [*range(rows)] * len(chosen), rows),
             composite,
             strict=strict,
             masks=masks,
@@ -173,11 +174,3 @@ def _repeat(inputs: Any, n: int, rows: int) -> Any:
         name: _repeat(v, n, rows) if isinstance(v, Tensor) and v.dim() and len(v) == rows else v
         for name, v in inputs.items()
     }
-
-
-def _repeat_target(target: Any, n: int, rows: int) -> Any:
-    if isinstance(target, Tensor) and target.dim() and len(target) == rows:
-        return target.repeat(n)
-    if isinstance(target, (list, tuple)) and len(target) == rows:
-        return list(target) * n
-    return target

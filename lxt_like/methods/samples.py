@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..composites import Composite
 from ..errors import InputError
 from ..numerics import upcast
 from ..patch.inputs import is_direct, module_of
-from ..targets import Contrast, Target, as_target, class_names
+from ..targets import Target, as_target, one, resolved
 
 
 class Samples:
@@ -43,7 +43,8 @@ class Samples:
         self.clean = self.run(given, target)
         self.names = [name for name, value in given.items() if is_direct(name, value)]
         self._refuse_ids()
-        self._target = target
+        made = as_target(target)
+        self._target = made.fixed(lambda: self._predicted(made))
 
     def __len__(self) -> int:
         return len(self.clean.score)
@@ -75,23 +76,16 @@ class Samples:
         call = given[""] if self.single else given
         return attribute(self.model, call, target, self.composite, strict=self.strict)
 
-    def target(self, i: int) -> Any:
-        """The target of sample ``i`` alone; the predicted class stays that of the clean input."""
-        given = self._target
-        predicted = self._predicted(i)
-        if isinstance(given, Target) and is_dataclass(given):
-            classes = [f.name for f in fields(given) if f.name in ("c", "foil")]
-            picked = {n: _pick(getattr(given, n), i, predicted) for n in classes}
-            return replace(given, **picked)
-        return given if callable(given) else _pick(given, i, predicted)
+    def target(self, i: int) -> Target:
+        """The target of sample ``i`` alone, for any number of copies."""
+        found: Target = one(self._target, i, len(self))
+        return found
 
-    def _predicted(self, i: int) -> int | None:
-        """The class that the clean input is predicted to have; None if there are no classes."""
-        indices = self.clean.target.indices
-        if indices is None and isinstance(self._target, Contrast):
-            logits = self._target.read(self.clean.output, self.inputs)
-            indices = logits.argmax(-1)
-        return None if indices is None else int(indices[i])
+    def _predicted(self, made: Target) -> list[int]:
+        """The classes that the clean inputs are predicted to have where the target looks."""
+        logits = made.read(self.clean.output, self.inputs)
+        found: list[int] = logits.argmax(-1).tolist()
+        return found
 
     def values(self, i: int) -> dict[str, Tensor]:
         """The explained inputs of sample ``i``, [1, ...] each."""
@@ -132,8 +126,7 @@ class Samples:
         rows = len(next(iter(changed.values())))
         call = self.copies(i, rows, changed)
         output = self.model(call[""]) if self.single else self.model(**call)
-        target = as_target(self.target(i))
-        return target.resolve(target.read(output, call), class_names(self.model)).score
+        return resolved(self.target(i), self.model, output, call).score
 
     def named(self, found: Any) -> dict[str, Tensor]:
         """A result by the name of its input."""
@@ -153,14 +146,6 @@ class Samples:
 
 def _alone(found: Mapping[str, Tensor]) -> Any:
     return next(iter(found.values())) if len(found) == 1 else dict(found)
-
-
-def _pick(given: Any, i: int, predicted: int | None) -> Any:
-    if given is None:
-        return predicted
-    if isinstance(given, Tensor):
-        return int(given.reshape(-1)[i if given.numel() > 1 else 0])
-    return given[i] if isinstance(given, (list, tuple)) else given
 
 
 def straight(x: Tensor, gradient: Tensor, relevance: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lxt_like.errors import TargetError
 from lxt_like.explanation import Account
+from lxt_like.targets import Logit
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def _score(model: nn.Module, logits: Tensor, target: Any) -> tuple[Tensor, Resol
         left, right = _score(model, logits, target.c), _score(model, logits, target.foil)
         labels = [f"{a} - {b}" for a, b in zip(left[1].labels, right[1].labels, strict=True)]
         return left[0] - right[0], Resolved(None, labels)
+    if isinstance(target, Logit):
+        return _score(model, logits, target.c)
     if logits.ndim == 3:  # a language model: the last position
         logits = logits[:, -1]
     names = model.config.id2label

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, ModelError
+from ...outputs import logits_of
 from ...patch.hub import folder, guarded, is_local, load_model
 from ...patch.install import refuse_unpatchable
-from ...targets import logits_of
 from ..batches import evaluation_mode
 from ..devices import usable
 from .grid import Grid, find_grid, given_grid

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...classes import Classes, kind_of, plain
+from ...classes import Classes, kind_of
 from ...composites import BOXED, Composite
 from ...composites import composite as resolve_composite
 from ...errors import InputError, SkippedWarning
 from ...explanation import ImageData, Side, TargetInfo
-from ...targets import Contrast, Names, Resolved, Target, as_target
+from ...targets import Contrast, Names, Resolved, Target, as_target, select
 from .. import engine
 from ..batches import evaluation_mode
 from ..heads import head_kind, probability
@@ -133,7 +133,7 @@ def explain_image(
     results: list[ImageExplanation] = []
     with evaluation_mode(loaded.model), Bar(len(images), progress, "image") as bar:
         for chunk in _chunks(loaded, images, size, on_error == "skip", bar):
-            chosen = _targets(plain(target), [item.at for item in chunk], len(images))
+            chosen = select(target, [item.at for item in chunk], len(images), "image")
             results += _explain(loaded, chunk, chosen, options)
             bar.advance(len(chunk))
     return results[0] if single else results
@@ -184,17 +184,6 @@ def _chunks(
 
 def _skip(what: str, error: Exception) -> None:
     warnings.warn(f"{what} was skipped: {error}", SkippedWarning, stacklevel=4)
-
-
-def _targets(given: Any, at: Sequence[int], images: int) -> Any:
-    """What was asked for the images ``at``."""
-    if isinstance(given, Tensor) and given.dim() == 1:
-        given = given.tolist()
-    if not isinstance(given, list | tuple):
-        return given
-    if len(given) != images:
-        raise InputError(f"got {len(given)} targets for {images} images")
-    return [given[i] for i in at]
 
 
 def _explain(

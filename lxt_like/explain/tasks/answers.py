@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError, ModelError, TargetError
-from ...targets import Answer, Contrast, Names, Resolved, Target
+from ...targets import Answer, Contrast, Names, Resolved, Target, one
 from ..encode import Encoding
 from ..rows import Found, Row
 from .base import Task
 from .places import all_in
-from .spots import one
 
 LONGEST = 30
 """Tokens in a predicted answer at most, as is usual for SQuAD."""
@@ -93,7 +92,7 @@ class Answers(Task):
         return super().encode(text, pair, prefix)
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
-        return [self._ask(row, one(target, row.item, total)) for row in rows]
+        return [self._ask(row, one(target, row.item, total, "text")) for row in rows]
 
     def target(self, asks: Sequence[Any]) -> Any:
         return AnswerTarget(tuple(asks))

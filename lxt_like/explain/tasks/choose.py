@@ -86,7 +86,7 @@ def _by_outputs(loaded: TextModel, module: nn.Module) -> Task:
                 f"{list(logits.shape)} for {inputs['input_ids'].shape[1]} tokens: use lxt.attribute"
             )
         if logits.shape[-1] == labels or logits.shape[-1] < len(loaded.tokenizer) // 2:
-            return Tags(loaded)
+            return Tags(loaded, logits.shape[-1])
         # does an earlier token know of a later one?
         ids = inputs["input_ids"].clone()
         ids[:, -1] = ids[:, 0] if bool((ids[:, 0] != ids[:, -1]).all()) else ids[:, 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..batches import select
+from ...targets import select
 from ..heads import display_label, head_kind, probability, read_logits, require_choice
 from ..rows import Found, Row
 from .base import Task
@@ -27,7 +27,7 @@ class Classification(Task):
 
     def target(self, asks: Sequence[Any]) -> Any:
         target, _, total = asks[0]
-        return select(target, [item for _, item, _ in asks], total)
+        return select(target, [item for _, item, _ in asks], total, "text")
 
     def found(
         self, a: Any, target: Any, inputs: Mapping[str, Tensor], rows: Sequence[Row]

@@ -60,10 +60,11 @@ def _first_token(encoding: Encoding, word: str, occurrence: int | None) -> int:
             f"{word!r} stands {len(hits)} times in the text: say which one by "
             f"occurrence=0 to {len(hits) - 1}, or give a token's position"
         )
-    which = occurrence or 0
-    if not 0 <= which < len(hits):
+    which = 0 if occurrence is None else occurrence
+    whole = isinstance(which, Integral) and not isinstance(which, bool)
+    if not whole or not 0 <= which < len(hits):
         raise TargetError(
-            f"expected an occurrence of {word!r} from 0 to {len(hits) - 1}, got {which}"
+            f"expected an occurrence of {word!r} from 0 to {len(hits) - 1}, got {which!r}"
         )
     return hits[which]
 

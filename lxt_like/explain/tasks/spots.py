@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import InputError, ModelError, TargetError
+from ...outputs import at_positions, sequence_logits
 from ...targets import (
     Contrast,
     Logit,
@@ -22,10 +23,8 @@ from ...targets import (
     Score,
     Target,
     as_target,
-    at_positions,
-    sequence_logits,
+    one,
 )
-from ..batches import select
 from ..heads import probability
 from ..rows import Found, Row
 from ..vocabulary import Vocabulary
@@ -72,7 +71,7 @@ class SpotTask(Task):
         """What the target ``given`` asks of one row."""
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
-        return [self.ask(row, one(target, row.item, total)) for row in rows]
+        return [self.ask(row, one(target, row.item, total, "text")) for row in rows]
 
     def target(self, asks: Sequence[Any]) -> Any:
         return Spot(
@@ -109,24 +108,6 @@ def token_logits(output: Any, inputs: Mapping[str, Any]) -> Tensor:
             f"{list(logits.shape[:2])}: the model adds or drops tokens; use lxt.attribute"
         )
     return logits
-
-
-def one(target: Any, item: int, total: int) -> Any:
-    """The target of text ``item``, where a target may hold one entry for each text."""
-    return _single(target, select(target, [item], total))
-
-
-def _single(given: Any, part: Any) -> Any:
-    if isinstance(part, Tensor):
-        return int(part.item() if part.ndim == 0 else part[0].item())
-    if part is given:
-        return part
-    if isinstance(part, list | tuple):
-        return part[0]
-    fields = [f.name for f in dataclasses.fields(part) if f.init]
-    return dataclasses.replace(
-        part, **{n: _single(getattr(given, n), getattr(part, n)) for n in fields}
-    )
 
 
 def simple(given: Any, task: str) -> Logit | Contrast | LogProb | LogOdds | Score:

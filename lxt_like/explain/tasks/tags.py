@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...targets import Target, Token, at_positions, class_names, indices_of
+from ...outputs import at_positions
+from ...targets import Target, Token, class_names, indices_of, one
 from ..rows import Found, Row
 from .places import place_of, word_at
-from .spots import Spot, SpotTask, merged, one, simple, token_logits
+from .spots import Spot, SpotTask, merged, simple, token_logits
 
 OUTSIDE = "O"
 """The tag that says: nothing here."""
@@ -74,12 +75,14 @@ class Tags(SpotTask):
 
     name = "token classification"
 
-    def __init__(self, loaded: Any) -> None:
+    def __init__(self, loaded: Any, outputs: int | None = None) -> None:
         super().__init__(loaded)
-        self.names = dict(class_names(loaded.model))  # tags exclude each other, whatever is said
+        self.names = dict(
+            class_names(loaded.model, outputs)
+        )  # tags exclude each other, whatever is said
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
-        asks = [self.ask(row, one(target, row.item, total)) for row in rows]
+        asks = [self.ask(row, one(target, row.item, total, "text")) for row in rows]
         empty = torch.zeros(1, len(self.names or {}))
         for ask in asks if self.names else ():  # a mistake is found before anything is computed
             for tag in (getattr(ask.inner, "c", None), getattr(ask.inner, "foil", None)):

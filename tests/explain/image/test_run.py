@@ -68,6 +68,37 @@ def test_numbers_are_those_of_attribute(folder: Path, loaded: ImageModel) -> Non
     assert np.abs(ex.pixels.astype(int) - np.asarray(image)).max() <= 1
 
 
+PARTS: list[tuple[Any, list[Any]]] = [
+    (np.array([0, 1, 2, 0]), [0, 1, 2, 0]),
+    (lxt.Logit([0, 1, "ship", 0]), [0, 1, "ship", 0]),
+    (lxt.Logit(torch.tensor([0, 1, 2, 0])), [0, 1, 2, 0]),
+    (lxt.LogProb([2, 1, 2, 0]), [lxt.LogProb(i) for i in (2, 1, 2, 0)]),
+    (lxt.Contrast([0, 1, 0, 0], 2), [lxt.Contrast(i, 2) for i in (0, 1, 0, 0)]),
+]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize(("given", "each"), PARTS, ids=lambda v: str(v)[:25])
+def test_every_image_has_its_part_of_a_target(
+    loaded: ImageModel, given: Any, each: list[Any], batch_size: int | None
+) -> None:
+    images = [picture(32, 32, seed=i) for i in range(4)]
+    ledger = batch_size is None
+    found = lxt.explain(loaded, images, target=given, batch_size=batch_size, ledger=ledger)
+    for ex, image, target in zip(found, images, each, strict=True):
+        alone = lxt.explain(loaded, image, target=target, ledger=ledger)
+        assert ex.target.label == alone.target.label
+        assert np.abs(ex.channels - alone.channels).max() < 1e-4 * np.abs(alone.channels).max()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_a_part_of_a_target_is_not_repeated(loaded: ImageModel, batch_size: int) -> None:
+    images = [picture(32, 32, seed=i) for i in range(4)]
+    for given in (lxt.Logit([0, 1]), lxt.Contrast([0, 1], 2), np.array([0, 1])):
+        with pytest.raises(TargetError, match="one target for each of the 4 images, got 2 entries"):
+            lxt.explain(loaded, images, target=given, batch_size=batch_size, ledger=False)
+
+
 def test_the_log_probability_of_a_label_is_that_of_the_probability_shown(tmp_path: Path) -> None:
     folder = folder_of(vit(), tmp_path)
     model = AutoModelForImageClassification.from_pretrained(folder).eval()
@@ -205,7 +236,7 @@ def test_options_of_the_other_kind(loaded: ImageModel) -> None:
         lxt.explain(loaded, picture(), on_error="ignore")
     with pytest.raises(TargetError, match=r"unknown class 'horse'.*'cat', 'dog', 'ship'"):
         lxt.explain(loaded, picture(), target="horse")
-    with pytest.raises(InputError, match="2 targets for 1 images"):
+    with pytest.raises(InputError, match="expected one target for the image, got 2 entries"):
         lxt.explain(loaded, [picture()], target=["cat", "dog"])
     with pytest.raises(InputError, match="2 labels for the 3 classes"):
         lxt.explain(vit(), picture(), processor={"size": 32}, labels=["a", "b"])

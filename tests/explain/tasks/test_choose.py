@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from transformers import (
     BertForMaskedLM,
     BertForMultipleChoice,
     BertForPreTraining,
+    BertForTokenClassification,
     BertModel,
     ElectraForPreTraining,
 )
 
 import lxt_like as lxt
-from lxt_like.errors import ModelError
+from lxt_like.errors import ModelError, TargetError
 from lxt_like.explain.heads import head_of
 from lxt_like.explain.loading import TextModel, load_text_model
 from lxt_like.explain.tasks import task_for
@@ -25,6 +27,7 @@ from lxt_like.explain.tasks.filling import Filling
 from lxt_like.explain.tasks.next_token import NextToken
 from lxt_like.explain.tasks.seq2seq import Seq2Seq
 from lxt_like.explain.tasks.tags import Tags
+from lxt_like.targets import Token
 
 from .. import makers
 from .checks import same
@@ -151,6 +154,17 @@ def test_a_model_that_reads_no_text(wordpiece: Any) -> None:
 
     with pytest.raises(ModelError, match="Seeing takes no input_ids"):
         lxt.explain(Seeing(), "a film", tokenizer=wordpiece)
+
+
+def test_names_of_another_head_are_no_tags(wordpiece: Any) -> None:
+    """A configuration that nobody told of the tags has two names all the same."""
+    model = Plain(makers.encoder(BertForTokenClassification, wordpiece, num_labels=5))
+    model.config = copy.deepcopy(model.config)
+    model.config.num_labels = 2
+    ex = lxt.explain(model, "a film", target=Token("film", 4), tokenizer=wordpiece)
+    assert ex.target.label == '4 for "film"'
+    with pytest.raises(TargetError, match="unknown class 'LABEL_1'"):
+        lxt.explain(model, "a film", target="LABEL_1", tokenizer=wordpiece)
 
 
 def test_choosing_leaves_a_model_as_it_was(wordpiece: Any) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertForTokenClassification, pipeline
@@ -129,6 +130,20 @@ def test_a_word_of_several_tokens_and_a_phrase(tagger: Any, wordpiece: Any) -> N
     same(ex, phrase)
     part = lxt.explain(tagger, text, target=Token(3, "PER"), tokenizer=wordpiece)
     assert part.notes == ("'gripping' is 2 tokens: the tag is that of '##ping'.",)
+
+
+def test_positions_of_tensors_and_arrays(tagger: Any, wordpiece: Any) -> None:
+    want = lxt.explain(tagger, TEXT, target=Token(3, "PER"), tokenizer=wordpiece)
+    for at in (torch.tensor(3), np.array(3), np.int64(3), [3], torch.tensor([3]), np.array([3])):
+        given = Token(at, "PER")
+        same(lxt.explain(tagger, TEXT, target=given, tokenizer=wordpiece), want)
+    for at in (1.7, True, torch.tensor(2.5), torch.tensor(True), [[3]], np.array([1.5])):
+        with pytest.raises(TargetError, match="a token's position or a word, got"):
+            lxt.explain(tagger, TEXT, target=Token(at), tokenizer=wordpiece)
+    for occurrence in (1.0, True, "1"):
+        given = Token("film", occurrence=occurrence)  # type: ignore[arg-type]
+        with pytest.raises(TargetError, match="an occurrence of 'film' from 0 to 1, got"):
+            lxt.explain(tagger, TEXT, target=given, tokenizer=wordpiece)
 
 
 def test_a_word_that_stands_there_twice(tagger: Any, wordpiece: Any) -> None:
