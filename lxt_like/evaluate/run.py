@@ -19,6 +19,7 @@ from .chunks import Extra, Plan, evaluate_chunk
 from .data import Given, Source
 from .extras import Marked, Thorough
 from .front import Progress
+from .identity import identity, made_with
 from .memory import peak_megabytes
 from .methods import Method, make_methods
 from .removal import operator_of
@@ -61,7 +62,7 @@ def compare(
     plan = Plan(task, chosen, names, target, steps, batch_size, seed, extras)
     settings = _settings(plan, source, thorough)
     with _folder(out) as folder:
-        store = Store(folder, settings)
+        store = Store(folder, settings, made_with())
         memory = _memory(task, chosen)  # first: it warms the methods up for their times
         _run(plan, source, store, progress)
         tables = {name: store.table(name) for name in (*FILES, "skipped", "failed")}
@@ -150,7 +151,7 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
 
     return {
         "version": __version__,
-        "model": plan.task.fingerprint(),
+        **identity(plan.task),
         "data": fingerprint({"key": source.key}),
         "methods": [[m.name, m.seed, m.identity] for m in plan.methods],
         "operators": list(plan.operators),

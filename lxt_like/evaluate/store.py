@@ -38,28 +38,36 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     Raises:
         InputError: a setting is no JSON value.
     """
+    return hashlib.sha256(_json(settings).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _json(settings: Mapping[str, Any]) -> str:
     try:
-        text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"a setting of the run is no JSON value: {error}") from error
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Store:
     """The parts of one run in ``folder``, keyed by its settings.
 
     Opening it for the settings it was made with resumes; leftovers of a killed run are removed.
-    One process writes at a time.
+    One process writes at a time.  ``made_with``: versions, which a refusal names if they differ.
 
     Raises:
         InputError: the folder holds a run with other settings (the message names them), or
             cannot be written.
     """
 
-    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        settings: Mapping[str, Any],
+        made_with: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = Path(folder)
-        self.settings = {"schema": SCHEMA, **settings}
-        self.fingerprint = fingerprint(self.settings)
+        self.settings = json.loads(_json({"schema": SCHEMA, **settings}))
+        self.made_with = dict(made_with or {})
         self._parts = self.folder / _PARTS
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -74,22 +82,25 @@ class Store:
         """Write the settings, or compare with those that are there."""
         path = self.folder / _KEY
         if not path.exists():
-            document = {"fingerprint": self.fingerprint, "settings": self.settings}
+            document = {"settings": self.settings, "made_with": self.made_with}
             replace(path, json.dumps(document, indent=1, ensure_ascii=False).encode())
             return
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
-            settings, found = dict(known["settings"]), str(known["fingerprint"])
+            settings, versions = dict(known["settings"]), dict(known.get("made_with", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{path} is no record of an evaluation: give another folder, or delete this one"
             ) from error
-        if found != self.fingerprint:
-            names = [n for n in self.settings if settings.get(n) != self.settings[n]]
-            names += [n for n in settings if n not in self.settings]
+        if names := list(_differing(settings, self.settings)):
+            changed = [
+                f"made with {name} {versions[name]}, here {here}"
+                for name, here in self.made_with.items()
+                if versions.get(name, here) != here
+            ]
             raise InputError(
-                f"{self.folder} holds an evaluation with other settings ({_listed(names)}): "
-                "give another folder, or delete this one"
+                f"{self.folder} holds an evaluation with other settings "
+                f"({', '.join([*names, *changed])}): give another folder, or delete this one"
             )
 
     def finished(self, chunk: int) -> bool:
@@ -144,5 +155,25 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "an older record"
+def _differing(known: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Names of what differs; ``{"within": ..., "values": [...]}`` are numbers that may be close."""
+    if isinstance(known, dict) and isinstance(now, dict):
+        if "within" in now and known.keys() == now.keys():
+            if not _close(known["values"], now["values"], now["within"]):
+                yield name
+            return
+        for key in dict.fromkeys([*now, *known]):
+            inside = f"{name}.{key}" if name else str(key)
+            if (key in known) != (key in now):
+                yield inside
+            else:
+                yield from _differing(known.get(key), now.get(key), inside)
+    elif known != now:
+        yield name
+
+
+def _close(known: Sequence[Any], now: Sequence[Any], within: float) -> bool:
+    return len(known) == len(now) and all(
+        a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) <= within)
+        for a, b in zip(known, now, strict=True)
+    )

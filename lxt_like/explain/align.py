@@ -2,24 +2,23 @@
 
 First the exact ways: pieces that join to the text itself, to the text with a marker in place
 of its spaces, or to its UTF-8 bytes (written as Latin-1 or in GPT-2's alphabet).  Otherwise
-both sides are folded (case, accents, compatibility forms, white space) and matched from left
-to right; a piece that cannot be found (an unknown token, or a form we do not foresee) takes
-the text between its neighbours, so that nothing is lost or counted twice.
+both sides are folded (case, accents, compatibility forms, white space) and fitted to each other
+from left to right; a piece that cannot be found (an unknown token, or a form we do not foresee)
+takes the text between its neighbours, so that nothing is lost or counted twice.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
+from .fitting import fit
 from .gaps import share_gaps
-from .segment import Span, segment
+from .segment import Span
 
 _SPACE_MARKS = "▁Ġ"
-_REACH = 128  # characters a lone piece is looked for ahead: further off it is another one
 _TAIL = "\0"  # no folded text holds a control character
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -100,68 +99,12 @@ def _as_gpt2_bytes(piece: str) -> bytes | None:
 
 def _by_folding(text: str, pieces: Sequence[str], unknown: str | None) -> list[Span]:
     folded, origin = _fold_text(text)
-    starts = [start for start, _ in segment(text)]
     surfaces, tails = _surfaces(pieces, unknown)
-    found: list[Span | None] = []
-    cursor = 0
-    for i, surface in enumerate(surfaces):
-        if surface == "":
-            found.append((cursor, cursor))
-            continue
-        waiting = bool(found) and found[-1] is None
-        at = -1
-        if surface is not None:
-            at = _locate(folded, origin, starts, surfaces, i, cursor, waiting)
-        if at < 0:
-            found.append(None)
-            continue
-        cursor = at + len(surface or "")
-        found.append((at, cursor))
+    found = fit(text, folded, origin, surfaces, unknown)
     spans = _resolve(text, origin, found, unknown)
     for i in tails:
         spans[i] = spans[i - 1]
     return spans
-
-
-def _locate(
-    folded: str,
-    origin: Sequence[int],
-    starts: Sequence[int],
-    surfaces: Sequence[str | None],
-    i: int,
-    cursor: int,
-    waiting: bool,
-) -> int:
-    """Where in the folded text piece ``i`` begins, at ``cursor`` or behind it; -1: nowhere."""
-    surface = surfaces[i] or ""
-    if not waiting and folded.startswith(surface, cursor):
-        return cursor
-    # the pieces up to the next unknown stand together, so look for all of them at once
-    run = surface
-    for following in surfaces[i + 1 :]:
-        if following is None or len(run) > 64:
-            break
-        run += following
-    first = cursor + int(waiting)
-    for wanted, reach in ((run, len(folded)), (surface, _REACH)):
-        hits = [at for at in _hits(folded, wanted, first) if at - cursor <= reach]
-        # an unknown token ends where a word ends; only then take what comes first
-        for at in hits:
-            k = bisect_left(starts, origin[at])
-            if k < len(starts) and starts[k] == origin[at]:
-                return at
-        if hits:
-            return hits[0]
-    return -1
-
-
-def _hits(folded: str, wanted: str, first: int, limit: int = 64) -> list[int]:
-    hits: list[int] = []
-    at = folded.find(wanted, first)
-    while at >= 0 and len(hits) < limit:
-        hits.append(at)
-        at = folded.find(wanted, at + 1)
-    return hits
 
 
 def _resolve(

@@ -23,14 +23,11 @@ from typing import Literal, NamedTuple
 _APOSTROPHES_AND_HYPHENS = frozenset("'’＇·-‐‑")
 _DECIMAL_MARKS = frozenset(".,")
 _ZWJ = "\u200d"
-_HAN = (
-    (0x3400, 0x4DBF),  # extension A
+_WITHOUT_SPACES = (
+    (0x3400, 0x4DBF),  # Han: extension A
     (0x4E00, 0x9FFF),  # unified ideographs
     (0xF900, 0xFAFF),  # compatibility ideographs
     (0x20000, 0x3FFFF),  # extensions B onwards
-)
-_WITHOUT_SPACES = (
-    *_HAN,
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
@@ -139,11 +136,6 @@ def _extends(char: str) -> bool:
 
 def _is_regional(char: str) -> bool:
     return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def is_han(char: str) -> bool:
-    """Whether ``char`` is a CJK ideograph."""
-    return unicodedata.category(char) == "Lo" and any(a <= ord(char) <= b for a, b in _HAN)
 
 
 def is_letter(char: str) -> bool:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers.normalizers import BertNormalizer
 
+from lxt_like.errors import InputError
 from lxt_like.explain.align import align
 from lxt_like.explain.encode import encode
+from lxt_like.explain.words import words_and_tokens
 
 from . import makers
+from .strategies import odd_texts
+
+
+@pytest.fixture(scope="module")
+def slow_wordpiece(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return makers.slow_wordpiece(tmp_path_factory.mktemp("slow"))
 
 
 def pieces(text: str, parts: list[str], unknown: str | None = None) -> list[str]:
@@ -64,15 +74,49 @@ def test_unknown_pieces_take_what_is_left(text: str, parts: list[str], expected:
         "你好 film 世界 😀 the film 👍🏽 funny",
         "unknown≠ words ☃ a a☃ a not good",
         " [SEP] typed by a user [UNK] ",
+        # an unknown token before punctuation is no word of its own
+        "the Ψ-Ω film is good - not dull",
+        "Ψ-Ω film - good",
+        "Ψ's Ω the film 's",
+        # what is dropped begins no word; what one character folds to is not cut
+        "q#\xadﬁr, 世\xad½ \u0301가 (”funny…mก็.",
+        # a sign that is punctuation without its stroke
+        "a😀≠▁ film",
+        # an ideograph that BERT does not know as one
+        "a 0\U00030000 film",
+        "a\ufffd film\ufffd Ψ film",
     ],
 )
 def test_the_slow_tokenizer_finds_what_the_fast_one_says(
-    text: str, wordpiece: Any, tmp_path: Path
+    text: str, wordpiece: Any, slow_wordpiece: Any
 ) -> None:
-    fast, slow = encode(wordpiece, text), encode(makers.slow_wordpiece(tmp_path), text)
+    fast, slow = encode(wordpiece, text), encode(slow_wordpiece, text)
     assert slow.ids == fast.ids
     assert slow.segments == fast.segments
     assert slow.spans == fast.spans
+
+
+_KNOWN = [*"abcfilmgrpn0123 ,.!?'-()#@q", *makers.VOCABULARY[-9:], " ", "  ", "\n", "##ing"]
+_STRANGE = "É ß ﬁ 世 界 😀 Ⅷ \u200b \u0301 \xad İ µ ǆ ½ … “ — 漢 가 x\u0301 Ψ Ω [UNK] [MASK]".split(
+    " "
+)
+
+_CLEAN = BertNormalizer(True, False, True, False).normalize_str
+
+
+@given(text=st.lists(st.sampled_from(_KNOWN + _STRANGE), max_size=14).map("".join) | odd_texts())
+def test_equal_ids_have_equal_words(text: str, wordpiece: Any, slow_wordpiece: Any) -> None:
+    try:
+        read = encode(wordpiece, text), encode(slow_wordpiece, text)
+    except InputError:  # the two disagree on what is no text at all
+        return
+    basic = slow_wordpiece.basic_tokenizer
+    kept = basic._run_strip_accents(basic._clean_text(text))
+    if read[0].ids != read[1].ids or kept != _CLEAN(text):
+        return  # the two know different versions of Unicode
+    relevance = [float(i) for i in range(len(read[0]))]
+    first, second = (words_and_tokens(encoding, relevance)[0] for encoding in read)
+    assert second == first
 
 
 def test_a_thousand_unknown_pieces_take_no_time() -> None:
