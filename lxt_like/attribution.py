@@ -325,15 +325,30 @@ class _Run:
             if made.closed_to(_CERTAIN):
                 return made
             self._forget(measure)
-            score[0].backward(retain_graph=True)
-            first = self.inputs.total().each(len(score))
-            if first is not None and not any(first[1:]) and measure.booked() <= {0}:
-                score[1:].sum().backward(retain_graph=True)
+            if self._told_apart(measure, score):
                 totals = self.inputs.total().each(len(score))
                 assert totals is not None
                 return replace(self._ledger(measure, score, totals, kept), backwards=3)
         self._forget(measure)
         return None
+
+    def _told_apart(self, measure: Measure, score: Tensor) -> bool:
+        """Whether the first sample's backward books for it alone, and the others' not for it."""
+        score[0].backward(retain_graph=True)
+        first, booked = self._booked(measure, len(score))
+        if booked - {0}:
+            return False
+        score[1:].sum().backward(retain_graph=True)
+        return self._booked(measure, len(score))[0] == first
+
+    def _booked(self, measure: Measure, samples: int) -> tuple[list[float], set[int]]:
+        """What was booked for the first sample, and which samples anything was booked for."""
+        totals = self.inputs.total().each(samples) or [0.0] * samples
+        found = measure.booked()
+        for i, total in enumerate(totals):
+            if total:
+                found[i].append(total)
+        return found[0], set(found)
 
     def _forget(self, measure: Measure) -> None:
         """Forget what a backward left."""

@@ -68,17 +68,13 @@ class Measure:
             for amounts in (record.arrived, record.passed, record.declared):
                 amounts.clear()
 
-    def booked(self) -> set[int]:
-        """The samples that something was booked for."""
-        found = {
-            sample
-            for record in self.records
-            for amounts in (record.arrived, record.passed, *record.declared.values())
-            for sample, amount in amounts.items()
-            if amount
-        }
-        for rows in self.sums.positions.values():
-            found.update(sample for sample, row in rows.items() if bool(row.any()))
+    def booked(self) -> dict[int, list[float]]:
+        """What was booked for each sample, zeros aside."""
+        found: dict[int, list[float]] = defaultdict(list)
+        sums = (s for r in self.records for s in (r.arrived, r.passed, *r.declared.values()))
+        for sample, amount in (item for s in sums for item in s.items()):
+            if amount:
+                found[sample].append(amount)
         return found
 
     def close(self) -> None:
