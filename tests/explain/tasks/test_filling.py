@@ -66,7 +66,7 @@ def test_a_log_probability(filler: Any, wordpiece: Any) -> None:
 
 def test_one_of_several_masks(filler: Any, wordpiece: Any) -> None:
     text = "A [MASK] film, [MASK]!"
-    with pytest.raises(TargetError, match=r"2 masks: .*Token\('\[MASK\]', \.\.\., occurrence=0"):
+    with pytest.raises(TargetError, match=r"2 masks, .*Token\('\[MASK\]', \.\.\., occurrence=0"):
         lxt.explain(filler, text, tokenizer=wordpiece)
     inputs = wordpiece(text, return_tensors="pt")
     for n, at in enumerate((2, 5)):
