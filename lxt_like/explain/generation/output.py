@@ -125,7 +125,9 @@ def _tokenized(task: NextToken, read: Encoding, output: str) -> Encoding:
     tokenizer = task.tokenizer
     wanted = _decoded(tokenizer, read.ids) + output
     for anchor in _ANCHORS:
-        ids = encode(tokenizer, anchor, special=False).ids if anchor else []
+        ids = tokenizer(anchor, add_special_tokens=False)["input_ids"] if anchor else []
+        if anchor and not ids:
+            continue  # nothing to stand behind: white space is no token here
         found = _behind(anchor, ids, encode(tokenizer, anchor + output, special=False), output)
         if found is not None and _decoded(tokenizer, read.ids + found.ids) == wanted:
             return found

@@ -48,6 +48,21 @@ def test_where_a_token_would_reach_over_the_border(writer: Any, byte_bpe: Any) -
     )
 
 
+@pytest.mark.parametrize(("prompt", "output"), [("A gri", "pping"), ("not fun", "ny film")])
+def test_a_tokenizer_that_makes_no_token_of_a_line_break(
+    wordpiece: Any, prompt: str, output: str
+) -> None:
+    """What an output is tried behind where it reaches over the border is nothing to such a one."""
+    assert wordpiece("\n", add_special_tokens=False)["input_ids"] == []
+    model = makers.gpt2(wordpiece)
+    ex = lxt.explain_generation(model, prompt, output, tokenizer=wordpiece)
+    ids = wordpiece(output, add_special_tokens=False)["input_ids"]
+    assert [token.id for token in ex.written] == ids
+    assert (ex.prompt, ex.output) == (prompt, output)
+    assert ex.account is not None
+    assert abs(ex.account.gap) < 1e-4
+
+
 def test_no_space_is_put_before_an_output() -> None:
     """As tokenizers of Llama's kind do with a text of its own."""
     model, tokenizer = makers.gpt2(sentencepiece()), sentencepiece()
