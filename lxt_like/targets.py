@@ -92,9 +92,10 @@ class Contrast(Target):
                     "name a target or another foil"
                 )
             own = self.foil is None or _per_sample(plain(self.c)) or _per_sample(plain(self.foil))
-            raise (SampleTargetError if own else TargetError)(
-                f"a contrast needs two classes, got {same!r} as target and as foil"
-            )
+            said = f"a contrast needs two classes, got {same!r} as target and as foil"
+            if own:
+                raise SampleTargetError(f"{said} of a sample: name a target or another foil")
+            raise TargetError(said)
         labels = tuple(
             f"{label_of(a, names)} rather than {label_of(b, names)}"
             for a, b in zip(at.tolist(), foil.tolist(), strict=True)
