@@ -107,6 +107,10 @@ def _index(given: Any, classes: int, names: Names) -> int:
     if not isinstance(given, str):
         at = int(given)
         if not -classes <= at < classes:
+            if getattr(names, "of_tokens", False):
+                raise TargetError(
+                    f"token id {at} is out of range: the model's vocabulary has {classes} tokens"
+                )
             has = "1 class" if classes == 1 else f"{classes} classes"
             raise TargetError(f"class index {at} is out of range: the model has {has}")
         return at % classes

@@ -15,6 +15,12 @@ class TargetError(InputError):
     """The target does not exist in this model (unknown class name, index out of range)."""
 
 
+class SampleTargetError(TargetError):
+    """The target does not exist for this sample, but may for others: a word that its text holds
+    twice, a foil that is its own prediction.
+    """
+
+
 class ModelError(LxtError):
     """The model cannot be loaded or used: missing files, no labels, no embedding module."""
 

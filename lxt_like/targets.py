@@ -13,7 +13,7 @@ from .classes import Index, kind_of, label_of, plain
 from .classes import Names as Names
 from .classes import class_names as class_names
 from .classes import indices_of as indices_of
-from .errors import InputError, TargetError
+from .errors import InputError, SampleTargetError, TargetError
 from .intercept.graph import claim
 from .outputs import at_positions, logits_of, sequence_logits
 
@@ -86,7 +86,16 @@ class Contrast(Target):
         at, foil = indices_of(self.c, logits, names), indices_of(self.foil, logits, names)
         if bool((at == foil).any()):
             same = label_of(int(at[at == foil][0]), names)
-            raise TargetError(f"a contrast needs two classes, got {same!r} as target and as foil")
+            if self.c is None:
+                raise SampleTargetError(
+                    f"the prediction is the foil {same!r} itself, so nothing sets them apart: "
+                    "name a target or another foil"
+                )
+            own = self.foil is None or _per_sample(plain(self.c)) or _per_sample(plain(self.foil))
+            said = f"a contrast needs two classes, got {same!r} as target and as foil"
+            if own:
+                raise SampleTargetError(f"{said} of a sample: name a target or another foil")
+            raise TargetError(said)
         labels = tuple(
             f"{label_of(a, names)} rather than {label_of(b, names)}"
             for a, b in zip(at.tolist(), foil.tolist(), strict=True)
@@ -282,7 +291,7 @@ def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -
     target = plain(target)
     if isinstance(target, Tensor) and not target.ndim:
         return target.item()
-    if isinstance(target, Tensor | Sequence) and not isinstance(target, str | bytes):
+    if _per_sample(target):
         if len(target) != total:
             which = f"the {noun}" if total == 1 else f"each of the {total} {noun}s"
             raise TargetError(f"expected one target for {which}, got {len(target)} entries")
@@ -291,6 +300,13 @@ def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -
     parts = {name: select(value, rows, total, noun) for name, value in values.items()}
     changed = {name: part for name, part in parts.items() if part is not values[name]}
     return replace(target, **changed) if changed else target
+
+
+def _per_sample(given: Any) -> bool:
+    """Whether it has one entry per sample."""
+    if isinstance(given, Tensor):
+        return given.ndim > 0
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
 
 
 def one(target: Any, row: int, total: int, noun: str = "sample") -> Any:

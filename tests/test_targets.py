@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lxt_like as lxt
-from lxt_like.errors import InputError, TargetError
+from lxt_like.errors import InputError, SampleTargetError, TargetError
 from lxt_like.outputs import logits_of
 from lxt_like.targets import as_target, class_names
 from tests.models import zoo
@@ -308,6 +308,24 @@ def test_logits_of_other_outputs() -> None:
 def test_a_contrast_needs_two_classes() -> None:
     with pytest.raises(TargetError, match="needs two classes, got 'LABEL_1'"):
         lxt.attribute(build("bert"), inputs("bert"), lxt.Contrast("LABEL_1", 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "own"),
+    [
+        (lxt.Contrast(2, "positive"), False),
+        (lxt.Contrast(np.array(2), 2), False),
+        (lxt.Contrast(None, "neutral"), True),
+        (lxt.Contrast([0, 1], 1), True),
+        (lxt.Contrast(1, torch.tensor([0, 1])), True),
+        (lxt.Contrast(np.array([0, 1]), (1, 1)), True),
+        (lxt.Contrast(0, None), True),  # type: ignore[arg-type]
+    ],
+)
+def test_a_contrast_of_one_class_is_the_targets_fault_or_a_samples(given: Any, own: bool) -> None:
+    with pytest.raises(TargetError) as caught:
+        given.resolve(LOGITS, NAMES)
+    assert isinstance(caught.value, SampleTargetError) == own
 
 
 NO_POSITIONS: list[Any] = [

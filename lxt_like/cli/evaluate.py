@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
+from .classes import class_of
 from .guard import guarded, quiet_libraries
 from .progress import Progress
 from .streams import emit, say
@@ -59,7 +60,16 @@ def evaluate(
         int | None,
         typer.Option("--samples", "-n", min=1, metavar="N", help="At most so many, at random."),
     ] = None,
-    target: options.Target = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="CLASS",
+            help="The class to explain and to watch for all samples, by name or index. Default: "
+            "each sample's prediction.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -120,7 +130,8 @@ def evaluate(
     with Progress(wanted=not quiet, unit="sample") as progress:
         progress.status("starting ...")
         from ..evaluate import evaluate as run
-        from ..evaluate.data import Columns
+        from ..evaluate.data import Columns, open_source
+        from ..evaluate.run import task_of
 
         def advanced(now: int, of: int | None) -> None:
             nonlocal done, total
@@ -132,21 +143,21 @@ def evaluate(
         try:
             with quiet_libraries(verbose, downloads=progress.shown):
                 progress.status(f"reading {data} and {model} ...")
+                source = open_source(data, Columns(column, pair_column, label_column), split)
+                task = task_of(_model(model), source.kind, trust_remote_code=trust_remote_code)
+                names = dict(enumerate(task.labels))
                 report = run(
-                    _model(model),
-                    data,
+                    task,
+                    source,
                     methods=_names(methods),
                     operators=_names(operators),
                     samples=samples,
                     out=out,
-                    target=_target(target),
+                    target=None if target is None else class_of(target, names, len(names)),
                     thorough=thorough,
                     steps=steps if steps is not None or thorough else QUICK_STEPS,
                     batch_size=batch_size,
                     seed=seed,
-                    columns=Columns(column, pair_column, label_column),
-                    split=split,
-                    trust_remote_code=trust_remote_code,
                     progress=advanced,
                 )
         except KeyboardInterrupt:
@@ -175,8 +186,3 @@ def _names(given: list[str] | None) -> list[str] | None:
     if given is None:
         return None
     return [name for part in given for name in re.split(r"[,\s]+", part) if name]
-
-
-def _target(given: str | None) -> str | int | None:
-    """A class by name, or by index where it is a number."""
-    return int(given) if given is not None and re.fullmatch(r"\d+", given) else given

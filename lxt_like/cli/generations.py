@@ -21,10 +21,15 @@ def wants_output(generate: int | None, output: str | None) -> bool:
     """Whether whole outputs are to be explained.
 
     Raises:
-        InputError: both ways to get one were asked for.
+        InputError: both ways to get one were asked for, or an output without text.
     """
     if generate is not None and output is not None:
         raise InputError("--generate lets the model write and --output says what: leave one out")
+    if output == "":
+        raise InputError(
+            "--output: expected an output of at least one token, got '': --generate N lets the "
+            "model write"
+        )
     return generate is not None or output is not None
 
 

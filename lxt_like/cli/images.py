@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import demo
 from ..composites import composite as resolve_composite
 from ..errors import InputError, ModelError
-from ..targets import Contrast
+from .classes import classes_of
 from .guard import quiet_libraries
 from .options import Care
 from .outcomes import Report
@@ -116,17 +116,10 @@ def target_of(loaded: ImageModel, target: str | None, foil: str | None) -> Any:
     """What a class on the command line means: its name or, where no class is called so, its index.
 
     Raises:
+        TargetError: there is no such class.
         InputError: the two are the same class.
     """
-    if target is not None and target == foil:
-        raise InputError(f"the foil is the target itself ({foil!r}): name another class")
-    chosen = None if target is None else _class(loaded, target)
-    return chosen if foil is None else Contrast(chosen, _class(loaded, foil))
-
-
-def _class(loaded: ImageModel, given: str) -> int | str:
-    number = re.fullmatch(r"[+-]?\d+", given) and given not in loaded.labels
-    return int(given) if number else given
+    return classes_of(target, foil, dict(enumerate(loaded.labels)), len(loaded.labels))
 
 
 def _explain(run: Any, paths: list[str]) -> list[ImageExplanation]:

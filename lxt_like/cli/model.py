@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,15 +24,13 @@ from ..explain.tasks.tags import Tags
 from ..explain.windows import token_limit
 from ..targets import (
     Contrast,
-    Names,
-    Resolved,
     Target,
     Token,
     as_target,
     class_names,
-    indices_of,
     resolved,
 )
+from .classes import classes_of
 from .guard import quiet_libraries
 from .progress import Progress
 
@@ -59,7 +56,7 @@ def target_of(loaded: TextModel, target: str | None, foil: str | None = None) ->
     """What to explain: None (the prediction), what a string means to the model, or a contrast.
 
     For a classifier that is a class, also by its index; for others see the tasks of
-    ``lxt.explain``.  ``WORD=TAG`` is a tag at a word of the text.
+    ``lxt.explain``.  ``WORD=TAG`` is a tag at a word of the text, ``WORD=`` the predicted one.
 
     Raises:
         TargetError: there is no such class; the message lists those that there are.
@@ -75,41 +72,14 @@ def _class_of(loaded: TextModel, task: Task, target: str | None, foil: str | Non
     config: Any = loaded.model.config
     names = class_names(loaded.model)
     outputs = int(config.num_labels)
-    word = None
-    if isinstance(task, Tags):
-        if target is not None and target not in names.values():
-            word, _, target = target.rpartition("=") if "=" in target else ("", "", target)
-    else:
+    if not isinstance(task, Tags):
         require_choice(target, head_kind(config, outputs), outputs, list(names.values()))
-    chosen: Any = None if not target else _index(target, outputs, names)
-    if foil is not None:
-        other = _index(foil, outputs, names)
-        if chosen == other:
-            raise InputError(f"the foil is the target itself ({foil!r}): name another class")
-        chosen = _Versus(chosen, other)
-    return Token(word, chosen) if word else chosen
-
-
-def _index(given: str, outputs: int, names: Names) -> int:
-    """A class by name or, where no class is called so, by number."""
-    number = re.fullmatch(r"[+-]?\d+", given) and given not in names.values()
-    return int(indices_of(int(given) if number else given, torch.zeros(1, outputs), names))
-
-
-@dataclass(frozen=True)
-class _Versus(Contrast):
-    """A contrast that refuses to be one of a class with itself."""
-
-    def resolve(self, logits: Tensor, names: Names) -> Resolved:
-        made = indices_of(self.c, logits, names)
-        foil = indices_of(self.foil, logits, names)
-        if bool((made == foil).any()):
-            name = names.get(int(foil[0]), str(int(foil[0])))
-            raise InputError(
-                f"the prediction is the foil {name!r} itself, so nothing sets them apart: "
-                "name a target or another foil"
-            )
-        return super().resolve(logits, names)
+    elif target is not None and "=" in target and target not in names.values():
+        word, _, tag = target.rpartition("=")
+        if not word.strip():
+            raise InputError(f"expected WORD=TAG, or a tag alone, got {target!r}: name the word")
+        return Token(word, classes_of(tag or None, foil, names, outputs))
+    return classes_of(target, foil, names, outputs)
 
 
 @dataclass(frozen=True)

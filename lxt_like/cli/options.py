@@ -40,8 +40,8 @@ Target = Annotated[
         "--target",
         "-t",
         metavar="CLASS",
-        help="The class to explain, by name or index; of other models a token, an answer or "
-        "WORD=TAG. Default: the prediction.",
+        help="The class to explain, by name or index; of other models a token, an answer, or "
+        "WORD=TAG (WORD= for its predicted tag). Default: the prediction.",
     ),
 ]
 Foil = Annotated[

@@ -11,6 +11,7 @@ from ..errors import (
     LxtError,
     PatchError,
     RuleError,
+    SampleTargetError,
     TargetError,
     UnruledError,
 )
@@ -29,7 +30,7 @@ Explain = Callable[[list[str]], "Sequence[Made]"]
 Outcome = tuple[Line, "Made | Exception"]
 
 _NOT_THE_TEXT = (CompositeError, PatchError, RuleError, TargetError, UnruledError)
-"""What is wrong with these is wrong for every text."""
+"""What is wrong with these is wrong for every text, but for a SampleTargetError."""
 
 _ALIKE = 3
 """So many texts that fail alike from the first on: it is not the texts."""
@@ -47,10 +48,14 @@ def each(lines: Sequence[Line], run: Explain, size: int, debug: bool = False) ->
             results: list[Made | Exception] = [*run([line.text for line in chunk])]
         except Exception as error:
             unforeseen = debug and not isinstance(error, LxtError)
-            if len(lines) == 1 or unforeseen or isinstance(error, _NOT_THE_TEXT):
+            if len(lines) == 1 or unforeseen or _of_every_text(error):
                 raise
             results = [error] if len(chunk) == 1 else [_alone(line, run) for line in chunk]
         yield from zip(chunk, results, strict=True)
+
+
+def _of_every_text(error: Exception) -> bool:
+    return isinstance(error, _NOT_THE_TEXT) and not isinstance(error, SampleTargetError)
 
 
 def _alone(line: Line, run: Explain) -> Made | Exception:

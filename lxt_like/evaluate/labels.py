@@ -10,8 +10,9 @@ class Labels:
     """Finds a model's class for a label of the data.
 
     Names fit without regard to case, blanks, hyphens and underscores; a class that is a list of
-    synonyms ("tabby, tabby cat") by any of them that no other class has.  A number, also one
-    written as text, is an index unless a class has it as its name.
+    synonyms ("tabby, tabby cat") by any of them that no other class has.  An int is a class's
+    index, whatever the classes are called, as everywhere else; a number written as text (all that
+    a .csv or .tsv holds) is a class's name where one is called so, and else its index.
     """
 
     def __init__(self, names: Sequence[str]) -> None:

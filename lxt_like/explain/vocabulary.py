@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import TargetError
 from .align import gpt2_alphabet
@@ -20,6 +20,9 @@ class Vocabulary(Mapping[int, str]):
 
     Unlike ``tokenizer.decode`` it keeps ``mat`` and `` mat`` apart.
     """
+
+    of_tokens: ClassVar[bool] = True
+    """The names are not those of classes, for messages."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer

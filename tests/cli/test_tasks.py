@@ -117,7 +117,7 @@ def test_whole_outputs(run: Any, folders: dict[str, str], in_folder: Path, name:
         ("writer", ["a", "--generate", 3, "-t", "x", "--window", 4], "--target, --window: not for"),
         ("writer", ["a", "--generate", 0], "greater than or equal to 1"),
         ("writer", ["a", "--generate", 99], "expected max_new_tokens of at most 64"),
-        ("writer", ["a", "--output", ""], "an output of at least one token"),
+        ("writer", ["a", "--output", ""], "got '': --generate N lets the model write"),
         ("writer", ["a", "--output", "x", "-o", "why.tex"], ".html, .png, .pdf, .svg, .json"),
         ("writer", ["a", "--output", "x", "--quiet"], "--quiet prints nothing"),
         ("tagger", ["a", "--generate", 3], "expected a model that writes text"),

@@ -258,6 +258,9 @@ def test_labels_fit_by_name() -> None:
     assert labels.index("crane") == 2
     assert labels.index("7") == 4
     assert labels.index("1") == labels.index(1) == 1
+    assert labels.index(7) is None  # an int is an index, though a class is called 7
+    assert Labels(["2", "0", "1"]).index(1) == 1
+    assert Labels(["2", "0", "1"]).index("1") == 2
     assert labels.index("dog") is None
     assert labels.index(9) is None
     assert labels.index(-1) is None

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from ...classes import plain
 from ...errors import InputError
 from ..encode import Encoding, encode, encode_output, pieces_of, writing
 from ..inputs import check_texts
 from ..segment import Span
 from ..tasks.next_token import NextToken
 
-Output = str | Sequence[int] | Tensor
+Output = str | Sequence[int] | Tensor | np.ndarray[Any, Any]
 """An output as it may be given: a text, or the ids of its tokens."""
 
 _BROKEN = "\ufffd"
@@ -35,9 +38,9 @@ def given_output(task: NextToken, read: Encoding, output: Output) -> Encoding:
         InputError: it is neither a text nor ids of tokens, or has no token.
     """
     if not isinstance(output, str):
-        made = output_of_ids(task, read, _ids(output))
+        made = output_of_ids(task, read, _ids(output, _vocabulary_size(task)))
     elif not output:
-        raise InputError("expected an output of at least one token, got '': None lets it generate")
+        raise InputError("expected an output of at least one token, got ''")
     else:
         check_texts(output)
         made = _tokenized(task, read, output)
@@ -95,18 +98,35 @@ def _shared(one: str, other: str) -> int:
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _ids(output: Any) -> list[int]:
-    given: Any = output.tolist() if isinstance(output, Tensor) else output
-    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):
+def _ids(output: Any, size: int) -> list[int]:
+    """The ids as whole numbers, each one that a vocabulary of this size has."""
+    given: Any = output.tolist() if isinstance(output, Tensor) else plain(output)
+    if isinstance(given, Sequence) and len(given) == 1 and isinstance(given[0], list):
         given = given[0]  # as a model generates it: [1, tokens]
     whole = isinstance(given, Sequence) and not isinstance(given, bytes)
-    ids = [i for i in given if isinstance(i, int) and not isinstance(i, bool)] if whole else []
+    ids = (
+        [int(i) for i in given if isinstance(i, Integral) and not isinstance(i, bool)]
+        if whole
+        else []
+    )
     if not whole or len(ids) != len(given) or any(i < 0 for i in ids):
         raise InputError(
             "expected output to be a str, a list of token ids, or None to let the model generate, "
             f"got {type(output).__name__}: {str(output)[:60]!r}"
         )
+    if beyond := [i for i in ids if i >= size]:
+        raise InputError(
+            f"expected token ids from 0 to {size - 1}, which is the model's vocabulary, got "
+            f"{beyond[0]}"
+        )
     return ids
+
+
+def _vocabulary_size(task: NextToken) -> int:
+    """How many tokens the model can write, which may be more than its tokenizer knows."""
+    head = getattr(task.loaded.model, "get_output_embeddings", lambda: None)()
+    rows = getattr(head, "out_features", None)
+    return rows if isinstance(rows, int) else len(task.vocabulary)
 
 
 def _decoded(tokenizer: Any, ids: list[int]) -> str:
@@ -125,7 +145,9 @@ def _tokenized(task: NextToken, read: Encoding, output: str) -> Encoding:
     tokenizer = task.tokenizer
     wanted = _decoded(tokenizer, read.ids) + output
     for anchor in _ANCHORS:
-        ids = encode(tokenizer, anchor, special=False).ids if anchor else []
+        ids = tokenizer(anchor, add_special_tokens=False)["input_ids"] if anchor else []
+        if anchor and not ids:
+            continue  # nothing to stand behind: white space is no token here
         found = _behind(anchor, ids, encode(tokenizer, anchor + output, special=False), output)
         if found is not None and _decoded(tokenizer, read.ids + found.ids) == wanted:
             return found

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import InputError, ModelError, TargetError
+from ...errors import InputError, ModelError, SampleTargetError, TargetError
 from ...targets import Answer, Contrast, Names, Resolved, Target, one
 from ..encode import Encoding
 from ..rows import Found, Row
@@ -66,7 +66,7 @@ class AnswerTarget(Target):
             if ask.foil is not None:
                 other = chosen(ask, ask.foil, start[k], end[k])
                 if other == span:
-                    raise TargetError(
+                    raise SampleTargetError(
                         f"the predicted answer is the foil {ask.foil.text!r} itself, so nothing "
                         "sets them apart: name an answer or another foil"
                     )
@@ -137,7 +137,7 @@ class Answers(Task):
         exact = [*re.finditer(re.escape(answer), context)] if answer.strip() else []
         hits = exact or [*re.finditer(re.escape(answer), context, re.IGNORECASE)]
         if not hits or not answer.strip():
-            raise TargetError(
+            raise SampleTargetError(
                 f"expected an answer that stands in the context, got {answer!r}: give a part of "
                 "the context, word for word"
             )

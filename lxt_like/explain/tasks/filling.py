@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import InputError, ModelError, TargetError
+from ...errors import InputError, ModelError, SampleTargetError
 from ...targets import Token
 from ..rows import Row
 from ..vocabulary import Vocabulary
@@ -60,9 +60,10 @@ class Filling(SpotTask):
         if len(masks) == 1:
             return masks[0]
         if masks:
-            raise TargetError(
-                f"the text has {len(masks)} masks: say which one by "
-                f"lxt.targets.Token({token!r}, ..., occurrence=0) to {len(masks) - 1}"
+            raise SampleTargetError(
+                f"the text has {len(masks)} masks, and one is explained at a time: leave one, or "
+                f"say in Python which by lxt.targets.Token({token!r}, ..., occurrence=0) to "
+                f"{len(masks) - 1}"
             )
         if self.tokenizer.mask_token_id in row.encoding.ids:
             raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from numbers import Integral
 
-from ...errors import InputError, TargetError
+from ...errors import InputError, SampleTargetError, TargetError
 from ..encode import Encoding
 from ..rows import Row
 from ..words import words_and_tokens
@@ -17,7 +17,8 @@ def place_of(row: Row, at: int | str, occurrence: int | None = None) -> int:
     Of a word, or a phrase, the first token is meant.
 
     Raises:
-        TargetError: there is no such token, or the word stands in the text several times.
+        TargetError: it is neither a position nor a word.
+        SampleTargetError: there is no such token, or the word stands in the text several times.
         InputError: the text does not hold the word, or the model does not read that far.
     """
     if isinstance(at, str):
@@ -25,7 +26,7 @@ def place_of(row: Row, at: int | str, occurrence: int | None = None) -> int:
     elif isinstance(at, bool) or not isinstance(at, Integral):
         raise TargetError(f"expected a token's position or a word, got {at!r}")
     elif not -len(row.encoding) <= at < len(row.encoding):
-        raise TargetError(
+        raise SampleTargetError(
             f"expected a token's position from 0 to {len(row.encoding) - 1}, got {at}: "
             "the text has no more tokens, special ones included"
         )
@@ -56,14 +57,15 @@ def _first_token(encoding: Encoding, word: str, occurrence: int | None) -> int:
     if not hits:
         raise InputError(f"expected a word of the text, got {word!r}, which it does not hold")
     if occurrence is None and len(hits) > 1:
-        raise TargetError(
-            f"{word!r} stands {len(hits)} times in the text: say which one by "
-            f"occurrence=0 to {len(hits) - 1}, or give a token's position"
+        raise SampleTargetError(
+            f"{word!r} stands {len(hits)} times in the text: name it with the words behind it "
+            f"(the first token is meant), or in Python by occurrence=0 to {len(hits) - 1} or a "
+            "token's position"
         )
     which = 0 if occurrence is None else occurrence
     whole = isinstance(which, Integral) and not isinstance(which, bool)
     if not whole or not 0 <= which < len(hits):
-        raise TargetError(
+        raise (SampleTargetError if whole else TargetError)(
             f"expected an occurrence of {word!r} from 0 to {len(hits) - 1}, got {which!r}"
         )
     return hits[which]

@@ -140,8 +140,12 @@ def merged(targets: Sequence[Target]) -> Target:
             "expected one kind of target for all texts, got "
             f"{', '.join(sorted(k.__name__ for k in kinds))}: explain them one by one"
         )
-    fields = [f.name for f in dataclasses.fields(first)]  # type: ignore[arg-type]
-    return type(first)(**{name: [getattr(t, name) for t in targets] for name in fields})
+    made: dict[str, Any] = {}
+    for field in dataclasses.fields(first):  # type: ignore[arg-type]
+        values = [getattr(t, field.name) for t in targets]
+        alike = all(value == values[0] for value in values)  # perhaps None, the predicted class
+        made[field.name] = values[0] if alike else values
+    return type(first)(**made)
 
 
 def with_ids(

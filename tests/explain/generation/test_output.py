@@ -48,6 +48,21 @@ def test_where_a_token_would_reach_over_the_border(writer: Any, byte_bpe: Any) -
     )
 
 
+@pytest.mark.parametrize(("prompt", "output"), [("A gri", "pping"), ("not fun", "ny film")])
+def test_a_tokenizer_that_makes_no_token_of_a_line_break(
+    wordpiece: Any, prompt: str, output: str
+) -> None:
+    """What an output is tried behind where it reaches over the border is nothing to such a one."""
+    assert wordpiece("\n", add_special_tokens=False)["input_ids"] == []
+    model = makers.gpt2(wordpiece)
+    ex = lxt.explain_generation(model, prompt, output, tokenizer=wordpiece)
+    ids = wordpiece(output, add_special_tokens=False)["input_ids"]
+    assert [token.id for token in ex.written] == ids
+    assert (ex.prompt, ex.output) == (prompt, output)
+    assert ex.account is not None
+    assert abs(ex.account.gap) < 1e-4
+
+
 def test_no_space_is_put_before_an_output() -> None:
     """As tokenizers of Llama's kind do with a text of its own."""
     model, tokenizer = makers.gpt2(sentencepiece()), sentencepiece()
@@ -148,6 +163,16 @@ def test_sources_and_their_outputs(translator: Any, unigram: Any) -> None:
     assert (empty.words, empty.relevance.shape) == ((), (2, 2))
 
 
+def test_ids_in_any_container(writer: Any, byte_bpe: Any) -> None:
+    want = lxt.explain_generation(writer, PROMPT, [5, 329], tokenizer=byte_bpe, ledger=False)
+    given: list[Any] = [
+        *((5, 329), [np.int64(5), np.int32(329)], np.array([5, 329]), np.array([[5, 329]])),
+        *(np.array([5, 329], dtype=np.uint16), torch.tensor([5, 329]), torch.tensor([[5, 329]])),
+    ]
+    for ids in given:
+        assert want == lxt.explain_generation(writer, PROMPT, ids, tokenizer=byte_bpe, ledger=False)
+
+
 @pytest.mark.parametrize(
     ("prompt", "output", "options", "said"),
     [
@@ -164,7 +189,15 @@ def test_sources_and_their_outputs(translator: Any, unigram: Any) -> None:
         (PROMPT, " film" * 70, {}, r"expected an output of at most \d+, since the model takes 64"),
         ("film " * 70, None, {}, r"a prompt of at most 64 tokens, .* got \d+: shorten it"),
         (PROMPT, None, {"max_new_tokens": 99}, r"expected max_new_tokens of at most \d+, since"),
-        (PROMPT, [99999], {}, "99999"),
+        (PROMPT, [5, 330], {}, "token ids from 0 to 329, .* the model's vocabulary, got 330"),
+        (PROMPT, [99999], {}, "token ids from 0 to 329, .* the model's vocabulary, got 99999"),
+        (PROMPT, [2**70], {}, "token ids from 0 to 329, .* the model's vocabulary, got 118"),
+        (PROMPT, np.array([5, 2**40]), {}, "token ids from 0 to 329, .* vocabulary, got 1099"),
+        (PROMPT, [5, True], {}, "a str, a list of token ids, or None"),
+        (PROMPT, np.array([5.0]), {}, "a str, a list of token ids, or None"),
+        (PROMPT, np.array([True]), {}, "a str, a list of token ids, or None"),
+        (PROMPT, np.array([[5], [6]]), {}, "a str, a list of token ids, or None"),
+        (PROMPT, np.array(5), {}, "a str, a list of token ids, or None"),
     ],
 )
 def test_mistakes(

@@ -66,7 +66,7 @@ def test_a_log_probability(filler: Any, wordpiece: Any) -> None:
 
 def test_one_of_several_masks(filler: Any, wordpiece: Any) -> None:
     text = "A [MASK] film, [MASK]!"
-    with pytest.raises(TargetError, match=r"2 masks: .*Token\('\[MASK\]', \.\.\., occurrence=0"):
+    with pytest.raises(TargetError, match=r"2 masks, .*Token\('\[MASK\]', \.\.\., occurrence=0"):
         lxt.explain(filler, text, tokenizer=wordpiece)
     inputs = wordpiece(text, return_tensors="pt")
     for n, at in enumerate((2, 5)):
@@ -113,7 +113,7 @@ def test_a_pair(filler: Any, wordpiece: Any) -> None:
         ("A film", None, InputError, r"a text with \[MASK\] where"),
         (TEXT, "a film", TargetError, r"one token, got 'a film', which is 2 tokens"),
         (TEXT, "☃", TargetError, "'☃', which is not in its vocabulary"),
-        (TEXT, 5000, TargetError, "5000 is out of range"),
+        (TEXT, 5000, TargetError, "token id 5000 is out of range: the model's vocabulary has"),
         (TEXT, 1.5, TargetError, "got float"),
         (TEXT, Answer("film"), TargetError, "got Answer"),
         (TEXT, Token("dull"), InputError, "got 'dull', which it does not hold"),

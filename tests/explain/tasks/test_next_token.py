@@ -8,7 +8,7 @@ import pytest
 from tokenizers import processors
 
 import lxt_like as lxt
-from lxt_like.errors import InputError, TargetError
+from lxt_like.errors import InputError, SampleTargetError, TargetError
 from lxt_like.targets import Token
 
 from .. import makers
@@ -120,3 +120,14 @@ def test_mistakes(
 ) -> None:
     with pytest.raises(error, match=said):
         lxt.explain(writer, PROMPT, tokenizer=byte_bpe, **options)
+
+
+def test_a_foil_that_is_another_token_in_another_text(writer: Any, byte_bpe: Any) -> None:
+    """In one batch, though the prediction that it is set against is each text's own."""
+    texts, foil = ["A film", "A film ", "I want"], lxt.Contrast(None, "m")  # " m" or "m"
+    found = lxt.explain(writer, texts[:2], target=foil, tokenizer=byte_bpe, batch_size=2)
+    for ex, text in zip(found, texts, strict=False):
+        same(ex, lxt.explain(writer, text, target=foil, tokenizer=byte_bpe))
+    assert [ex.target.label.split(" than ")[1] for ex in found] == ['" m"', '"m"']
+    with pytest.raises(SampleTargetError, match="the prediction is the foil '\" m\"' itself"):
+        lxt.explain(writer, texts, target=foil, tokenizer=byte_bpe, batch_size=3)
