@@ -319,7 +319,7 @@ def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
 
 def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | None = None) -> Given:
     """A row as a sample; with the fault of one that lacks what it needs."""
-    fault = fault or _lacking(row, columns.content, "text or image")
+    fault = fault or _lacking(row, str(columns.content), "text or image")
     if columns.pair is not None:
         fault = fault or _lacking(row, columns.pair, "text")
     if fault is not None:
@@ -339,7 +339,7 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
     return Given(name, content, None if label == "" else label, mask)
 
 
-def _lacking(row: Mapping[str, Any], column: str | None, what: str) -> str | None:
+def _lacking(row: Mapping[str, Any], column: str, what: str) -> str | None:
     """What is wrong with a row that has nothing in a column."""
     if column not in row:
         return f"no column {column!r}"

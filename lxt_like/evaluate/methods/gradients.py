@@ -11,7 +11,7 @@ from torch import Tensor
 from ...attribution import attribute
 from ...composites import Composite
 from ...composites import composite as resolve
-from ...errors import LxtError
+from ...errors import LxtError, one_line
 from ...explain.batches import evaluation_mode
 from ...methods import integrated_gradients, smooth_grad
 from ..metrics import single_removals
@@ -95,7 +95,7 @@ def _tried(task: Task, made: Scores) -> Scores:
         made(task, task.probe())
     except (LxtError, TypeError, RuntimeError) as error:
         # models that take no inputs_embeds, or compute without a graph, raise any of these
-        raise UnsuitableError(" ".join(str(error).split())[:300]) from error
+        raise UnsuitableError(one_line(error)) from error
     return made
 
 
