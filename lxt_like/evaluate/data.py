@@ -18,8 +18,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
+from ..explain.image.folders import Found, folder_of_images, is_image_file
 from ..explain.image.open import is_image_like
-from .files import Found, folder_of_images, is_image_file
 from .rows import Entry, read_rows
 
 
