@@ -69,8 +69,17 @@ class Occlusion:
 
 def make_composite(task: Task, given: str | Composite) -> Scores:
     """LRP by ``given``, if the model can be explained with it at all."""
-    made = Relevance(resolve(given))
-    return _tried(task, made)
+    return _tried(task, Relevance(_resolved(task, given)))
+
+
+def _resolved(task: Task, given: str | Composite) -> Composite:
+    """A preset with a box gets the bounds of an image model's pixels, as in ``lxt.explain``."""
+    image = getattr(task, "image", None)
+    if image is None:
+        return resolve(given)
+    from ...explain.image.run import boxed
+
+    return boxed(given, image.preprocess)[0]
 
 
 def make_integrated(task: Task, seed: int) -> Scores:
