@@ -71,3 +71,8 @@ class TruncationWarning(UserWarning):
 
 class SkippedWarning(UserWarning):
     """on_error="skip": an input that could not be read was left out."""
+
+
+def one_line(error: BaseException, most: int = 300) -> str:
+    """A message for a list or table: on one line, not longer than that, never empty."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

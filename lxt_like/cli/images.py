@@ -52,30 +52,22 @@ def _looks_like_image(argument: str) -> bool:
 
 
 def image_files(arguments: Sequence[str]) -> list[Line]:
-    """Every image that is named, and every image inside the folders that are.
+    """Every image that is named, and every image inside the folders that are, as in evaluate.
 
     Raises:
         InputError: nothing was named, or a folder holds no image.
     """
-    from ..explain.image.open import SUFFIXES
+    from ..explain.image.folders import folder_of_images
 
     if not arguments:
         raise InputError("no image to explain; try: lxt-like explain photo.jpg (or a folder)")
-    found: list[Path] = []
+    found: list[str] = []
     for argument in arguments:
         if not argument:
             raise InputError("expected an image or a folder of them, got an empty name")
         path = Path(argument).expanduser()
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise InputError(
-                f"no image in the folder {argument!r}: expected files named {', '.join(SUFFIXES)}"
-            )
-        found += inside
-    return [Line(str(path), str(path)) for path in found]
+        found += [f.path for f in folder_of_images(path)] if path.is_dir() else [str(path)]
+    return [Line(path, path) for path in found]
 
 
 def explain_images(

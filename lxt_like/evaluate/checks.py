@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, LxtError
+from ..errors import InputError, LxtError, one_line
 from .data import Source
 from .methods import Method, make_methods
 from .methods.gradients import Relevance
 from .methods.types import Scores
-from .sanity import conservation_error, emprt, mprt
+from .readable import readable
+from .sanity import Mprt, conservation_error, emprt, mprt
 from .task import Batch, Row, Task
 
 SAMPLES = 8
@@ -28,30 +30,31 @@ def check_tables(
     task: Task, source: Source, methods: Sequence[Method], target: Any, seed: int
 ) -> list[dict[str, Any]]:
     """Tables for the report: title, help, columns, rows; a method that fails a check says so."""
-    batch = _first(task, source, target)
-    if batch is None:
+    batches = _first(task, source, target)
+    if not batches:
         return []
+    count = sum(map(len, batches))
     named = {method.name: method for method in methods if method.name not in _BLIND}
-    randomised = [_randomised(task, batch, method, seed) for method in named.values()]
+    randomised = [_randomised(task, batches, method, seed) for method in named.values()]
     tables = [
         {
             "title": "Does it depend on the model?",
             "help": "eMPRT: how much more complex the explanation becomes with random weights "
             "(above 0 is good). MPRT: rank correlation of the explanations while weights are "
             "randomised from the input upwards (near 0 is good, 1 ignores the weights). "
-            f"Over {len(batch)} samples.",
+            f"Over {count} samples.",
             "columns": ["method", "eMPRT", "MPRT", "note"],
             "rows": randomised,
         }
     ]
-    kept = [_conserved(task, batch, name, m.run) for name, m in named.items()]
+    kept = [_conserved(task, batches, name, m.run) for name, m in named.items()]
     if rows := [row for row in kept if row is not None]:
         tables.append(
             {
                 "title": "Does it add up?",
                 "help": "The share of the score that the inputs leave to the model's own parts "
                 "(biases, positions, softmax), and the share that the account cannot explain, "
-                f"which is rounding or a fault. Over {len(batch)} samples.",
+                f"which is rounding or a fault. Over {count} samples.",
                 "columns": ["method", "not in the inputs", "unexplained", "note"],
                 "rows": rows,
             }
@@ -59,14 +62,15 @@ def check_tables(
     return tables
 
 
-def _randomised(task: Task, batch: Batch, method: Method, seed: int) -> list[Any]:
+def _randomised(task: Task, batches: Sequence[Batch], method: Method, seed: int) -> list[Any]:
     make = partial(_again, method)
     try:
         # RuntimeError: what torch raises in a model whose weights make no sense any more
-        complexity = _mean(emprt(task, batch, make, seed=seed))
-        similarity = mprt(task, batch, make, seed=seed, most=LAYERS).mean
+        complexity = _mean([h for b in batches for h in emprt(task, b, make, seed=seed)])
+        each = [mprt(task, b, make, seed=seed, most=LAYERS) for b in batches]
+        similarity = Mprt(each[0].layers, np.concatenate([m.similarity for m in each], 1)).mean
     except (LxtError, RuntimeError) as error:
-        return [method.name, None, None, _line(error)]
+        return [method.name, None, None, one_line(error)]
     return [method.name, complexity, similarity if np.isfinite(similarity) else None, ""]
 
 
@@ -80,36 +84,27 @@ def _again(method: Method, task: Task) -> Scores:
     return made[0].run
 
 
-def _conserved(task: Task, batch: Batch, name: str, run: Scores) -> list[Any] | None:
+def _conserved(task: Task, batches: Sequence[Batch], name: str, run: Scores) -> list[Any] | None:
     if not isinstance(run, Relevance):
         return None
     try:
-        found = conservation_error(task, batch, run.composite)
+        found = [e for b in batches for e in conservation_error(task, b, run.composite)]
     except (LxtError, RuntimeError) as error:
-        return [name, None, None, _line(error)]
+        return [name, None, None, one_line(error)]
     return [name, _mean([own for own, _ in found]), _mean([gap for _, gap in found]), ""]
 
 
-def _first(task: Task, source: Source, target: Any) -> Batch | None:
-    """The first samples that can be read together."""
-    rows: list[Row] = []
-    for sample in source.samples():
-        row = Row(sample.id, sample.content)
-        try:
-            batch = task.prepare([*rows, row], target)
-        except InputError:
-            continue  # the run lists it
-        if batch.units[-1]:
-            rows.append(row)
-        if len(rows) == SAMPLES:
+def _first(task: Task, source: Source, target: Any) -> list[Batch]:
+    """The first samples that can be read, together where they can be."""
+    batches: list[Batch] = []
+    rows = (Row(s.id, s.content) for s in source.samples() if s.fault is None)
+    while missing := SAMPLES - sum(map(len, batches)):
+        if not (more := [*islice(rows, missing)]):
             break
-    return task.prepare(rows, target) if rows else None
+        batches += readable(task, more, target).batches  # the run lists what is not
+    return batches
 
 
 def _mean(values: Sequence[float]) -> float | None:
     known = [value for value in values if np.isfinite(value)]
     return float(np.mean(known)) if known else None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError, LxtError, TargetError
+from ..errors import InputError, LxtError, one_line
 from . import records
 from .data import Given
 from .labels import Labels
-from .localisation import unit_masks
 from .methods import Method
 from .metrics import curve_metrics
+from .readable import readable
 from .removal import remove
 from .task import Batch, Row, Task
 
@@ -60,7 +60,12 @@ def evaluate_chunk(plan: Plan, samples: Sequence[tuple[int, Given]]) -> Tables:
     rows = [
         Row(s.id, s.content, labels.index(s.label), s.mask) for _, s in samples if s.fault is None
     ]
-    for batch in _batches(plan, rows, given, tables["skipped"]) if rows else ():
+    found = readable(plan.task, rows, plan.target)
+    tables["skipped"] += [
+        {"sample": row.id, "index": given[row.id][0], "reason": reason}
+        for row, reason in found.left_out
+    ]
+    for batch in found.batches:
         known = [
             records.facts(plan.task, batch, i, *_place(given, row))
             for i, row in enumerate(batch.rows)
@@ -74,68 +79,6 @@ def evaluate_chunk(plan: Plan, samples: Sequence[tuple[int, Given]]) -> Tables:
 def _place(given: Mapping[str, tuple[int, Given]], row: Row) -> tuple[int, Any]:
     index, sample = given[row.id]
     return index, sample.label
-
-
-def _batches(
-    plan: Plan,
-    rows: list[Row],
-    given: Mapping[str, tuple[int, Given]],
-    skipped: list[dict[str, Any]],
-) -> list[Batch]:
-    """The samples that can be evaluated, together if they can be."""
-    found, good = [], []
-    try:
-        found = [_prepare(plan, rows)]
-    except (InputError, RuntimeError) as fault:
-        _reraised(fault)
-        for row in rows:
-            try:
-                found.append(_prepare(plan, [row]))
-                good.append(row)
-            except (InputError, RuntimeError) as error:  # smaller than the model's kernels, say
-                _reraised(error)
-                skipped.append(_skip(row, given, _own(error, row)))
-        if 1 < len(good) < len(rows):
-            try:
-                found = [_prepare(plan, good)]
-            except (InputError, RuntimeError) as error:
-                _reraised(error)  # images of different sizes stay apart
-    kept = []
-    for batch in found:
-        fine = []
-        for i, row in enumerate(batch.rows):
-            if batch.units[i] == 0:
-                skipped.append(_skip(row, given, "there is nothing in it to remove"))
-            elif not bool(torch.isfinite(batch.score[i])):
-                skipped.append(_skip(row, given, "the model gives no finite score for it"))
-            else:
-                fine.append(i)
-        if fine:
-            kept.append(batch if len(fine) == len(batch) else batch.select(fine))
-    return kept
-
-
-def _prepare(plan: Plan, rows: list[Row]) -> Batch:
-    batch = plan.task.prepare(rows, plan.target)
-    unit_masks(plan.task, batch)  # a mask that does not fit is that sample's fault
-    return batch
-
-
-def _reraised(error: Exception) -> None:
-    """Raise what is no sample's fault: a wrong target, no memory left, a device that gave up."""
-    text = str(error).lower()
-    words = ("out of memory", "allocate memory", "alloc_failed", "cuda error")
-    if isinstance(error, TargetError | torch.OutOfMemoryError) or any(w in text for w in words):
-        raise error
-
-
-def _own(error: Exception, row: Row) -> str:
-    """The message, without the sample's name that stands beside it."""
-    return _line(error).removeprefix(f"sample {row.id!r}: ")
-
-
-def _skip(row: Row, given: Mapping[str, tuple[int, Given]], reason: str) -> dict[str, Any]:
-    return {"sample": row.id, "index": given[row.id][0], "reason": reason}
 
 
 def _measure(
@@ -153,7 +96,7 @@ def _measure(
                 _measure(plan, batch.select([i]), [known[i]], method, tables)
         else:
             tables["failed"].append(
-                {"sample": batch.rows[0].id, "method": method.name, "reason": _line(error)}
+                {"sample": batch.rows[0].id, "method": method.name, "reason": one_line(error)}
             )
         return
     for i, values in enumerate(scores):
@@ -202,7 +145,3 @@ def _timed(task: Task, batch: Batch, method: Method) -> tuple[list[Tensor], floa
         if not bool(torch.isfinite(values).all()):
             raise InputError(f"method {method.name!r} gave NaN or infinity")
     return scores, took
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -18,8 +18,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
+from ..explain.image.folders import Found, folder_of_images, is_image_file
 from ..explain.image.open import is_image_like
-from .files import Found, folder_of_images, is_image_file
 from .rows import Entry, read_rows
 
 
@@ -309,10 +309,6 @@ def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
         content = None if found is None else known[found]
         pair = pair if both is None else known[both[1]]
     if content is None:
-        both = next((p for p in _PAIRS if set(p) <= set(names)), None)
-        content = next((name for name in _CONTENT if name in names), None) if not both else both[0]
-        pair = pair if both is None else both[1]
-    if content is None:
         raise InputError(
             f"which column of {where} holds the texts or images? It has {', '.join(names)}: "
             "name one with columns=Columns(content=...) (--column)"
@@ -323,14 +319,15 @@ def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
 
 def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | None = None) -> Given:
     """A row as a sample; with the fault of one that lacks what it needs."""
-    if fault is None and columns.content not in row:
-        fault = f"no column {columns.content!r}"
+    fault = fault or _lacking(row, str(columns.content), "text or image")
+    if columns.pair is not None:
+        fault = fault or _lacking(row, columns.pair, "text")
     if fault is not None:
         return Given(where, None, fault=fault)
     name = str(row.get("id", where))
     content = row[str(columns.content)]
     if columns.pair is not None:
-        content = (content, row.get(columns.pair))
+        content = (content, row[columns.pair])
     mask = row.get(columns.mask) if columns.mask is not None else None
     label = row.get(columns.label) if columns.label is not None else None
     if isinstance(label, float) and label.is_integer():
@@ -340,6 +337,13 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
     except InputError as error:
         return Given(name, None, fault=str(error))
     return Given(name, content, None if label == "" else label, mask)
+
+
+def _lacking(row: Mapping[str, Any], column: str, what: str) -> str | None:
+    """What is wrong with a row that has nothing in a column."""
+    if column not in row:
+        return f"no column {column!r}"
+    return f"expected a {what} in the column {column!r}, got None" if row[column] is None else None
 
 
 def _index(label: Any) -> str | int | None:

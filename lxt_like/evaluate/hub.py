@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, one_line
 from .data import Columns, Given, Source, guessed, of_row
 
 _SPLITS = ("validation", "test", "dev", "train")
@@ -96,7 +96,7 @@ def _guarded(load: Callable[[], Any], name: str) -> Any:
     try:
         return load()
     except Exception as error:  # whatever the library and its many back ends raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = one_line(error)
         raise InputError(
             f"{name!r} is no file or folder here, and no data set could be loaded: {reason}"
         ) from error

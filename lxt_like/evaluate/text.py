@@ -163,14 +163,17 @@ class TextTask:
         return made
 
     def _encoded(self, row: Row) -> Encoding:
-        text, pair = row.content if isinstance(row.content, tuple | list) else (row.content, None)
-        if not isinstance(text, str) or not (pair is None or isinstance(pair, str)):
+        texts = row.content if isinstance(row.content, tuple | list) else (row.content,)
+        if wrong := [type(text).__name__ for text in texts if not isinstance(text, str)]:
             raise InputError(
-                f"sample {row.id!r}: expected a text or a pair of texts, got "
-                f"{type(text if not isinstance(text, str) else pair).__name__}"
+                f"sample {row.id!r}: expected a text or a pair of texts, got {wrong[0]}"
+            )
+        if len(texts) not in (1, 2):
+            raise InputError(
+                f"sample {row.id!r}: expected a text or a pair of texts, got {len(texts)} texts"
             )
         try:
-            return self.reading.encode(text, pair, None)
+            return self.reading.encode(texts[0], texts[1] if len(texts) == 2 else None, None)
         except InputError as error:
             raise InputError(f"sample {row.id!r}: {error}") from error
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from ..composites import Composite
-from ..errors import InputError, LxtError, TargetError
+from ..errors import InputError, LxtError, one_line
 from .data import Columns, limited, open_source
 from .methods.gradients import Relevance
 from .metrics import srg
+from .readable import Readable, readable
 from .removal import operator_of, remove
 from .run import task_of
 from .space import Choice, Space, space_of
@@ -21,6 +22,7 @@ from .statistics import Array, Estimate, Paired, paired
 from .task import Batch, Row, Task
 
 ROUNDS = 2
+PART = 16
 LEAST = 8
 """Samples: fewer cannot be split into a half to choose on and a half to check on."""
 
@@ -129,13 +131,18 @@ def tune(
     for name in names:
         operator_of(task, name)
     given = [Row(s.id, s.content) for s in source.samples() if s.fault is None]
-    rows = _readable(task, given, target)
+    found = _readable(task, given, target)
+    rows = found.rows
     if len(rows) < LEAST:
-        raise InputError(f"tuning needs at least {LEAST} samples that can be read, got {len(rows)}")
+        others = [f"; sample {row.id!r}: {why}" for row, why in found.left_out[:1]]
+        raise InputError(
+            f"tuning needs at least {LEAST} samples that can be read, got {len(rows)}"
+            f"{''.join(others)}"
+        )
     order = np.random.default_rng(seed).permutation(len(rows))
     halves = [[rows[i] for i in part] for part in (order[::2], order[1::2])]
     search, check = (
-        _Measure(task, _batches(task, half, target), names, steps, seed) for half in halves
+        _Measure(task, _readable(task, half, target).batches, names, steps, seed) for half in halves
     )
     space = space_of(task, search.batches[0])
     trials = _search(space, search, budget, progress)
@@ -214,23 +221,13 @@ def _try(space: Space, measure: _Measure, choice: Choice) -> Trial:
     try:
         return Trial(choice, float(measure(space.composite(choice)).mean()))
     except LxtError as error:  # a rule that this model has no place for
-        return Trial(choice, None, " ".join(str(error).split())[:200])
+        return Trial(choice, None, one_line(error))
 
 
-def _readable(task: Task, rows: Sequence[Row], target: Any) -> list[Row]:
-    """Those that the task can prepare, with something to remove."""
-    kept = []
-    for row in rows:
-        try:
-            batch = task.prepare([row], target)
-        except TargetError:
-            raise
-        except InputError:
-            continue  # a bad sample has nothing to say about rules
-        if batch.units[0] and bool(torch.isfinite(batch.score[0])):
-            kept.append(row)
-    return kept
-
-
-def _batches(task: Task, rows: Sequence[Row], target: Any) -> list[Batch]:
-    return [task.prepare(rows[i : i + 16], target) for i in range(0, len(rows), 16)]
+def _readable(task: Task, rows: Sequence[Row], target: Any) -> Readable:
+    """As an evaluation takes them; a bad sample has nothing to say about rules."""
+    parts = [readable(task, rows[i : i + PART], target) for i in range(0, len(rows), PART)]
+    return Readable(
+        [batch for part in parts for batch in part.batches],
+        [left for part in parts for left in part.left_out],
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..errors import InputError
-from ..explanation import Account, ImageData, TargetInfo, TextData
+from ..explanation import Account, GenerationData, ImageData, TargetInfo, TextData
 
 TOLERANCE = 1e-3
 """Relative to the sum of what was added up: far above rounding in any precision we sum in."""
@@ -34,6 +34,30 @@ def refuse_image(data: ImageData, where: str) -> None:
     # by their signs: one number each would be slow
     sums = [float(values[values > 0].sum()), float(values[values < 0].sum())]
     _refuse_account(data.account, data.target, sums, "the sum of the pixels is", where)
+
+
+def refuse_generation(data: GenerationData, where: str) -> None:
+    """InputError where the numbers of the whole are not the sums of its steps'."""
+    sums = "but the sum of the steps'"
+    scores = [step.target.score for step in data.steps]
+    _agree("the score of the whole is", [data.total.target.score], sums, scores, where)
+    columns = data.relevance.T.tolist()
+    whole = [(word.text, word.relevance) for word in data.words]
+    whole += [(token.text, token.relevance) for token in data.written]
+    for (text, relevance), column in zip(whole, columns, strict=True):
+        what = f"the relevance of {text!r} for the whole is"
+        _agree(what, [relevance], sums, column, where)
+    account, accounts = data.total.account, [step.account for step in data.steps]
+    known = [one for one in accounts if one is not None]
+    if len(known) != (0 if account is None else len(accounts)):
+        raise InputError(
+            f"{where}: the document contradicts itself: expected an account of the whole and of "
+            "each step, or none at all"
+        )
+    entries = {} if account is None else account.entries
+    for cause in dict.fromkeys([*entries, *(cause for one in known for cause in one.entries)]):
+        each = [one.entries.get(cause, 0.0) for one in known]
+        _agree(f"{cause!r} of the whole is", [entries.get(cause, 0.0)], sums, each, where)
 
 
 def require_probability(value: float | None, where: str) -> None:

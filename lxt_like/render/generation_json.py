@@ -1,7 +1,7 @@
 """JSON of a generated text: its total and its steps, each as an explained text has it.
 
 ``{"total": {...}, "steps": [{...}, ...], "tokens": ["...", ...]}``; what is read must fit together:
-every step reads the prompt and the output's tokens before it.
+every step reads the prompt and the output's tokens before it, and the total is the sum of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..explanation import GenerationData, TextData, written_tokens
 from .checked import Node, read_string
+from .contradictions import refuse_generation
 from .json_parts import string
 from .text_json import decode_text, encode_text
 
@@ -37,6 +38,7 @@ def decode_generation(value: object, where: str) -> GenerationData:
         check_generation(data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    refuse_generation(data, where)
     return data
 
 

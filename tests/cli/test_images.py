@@ -87,7 +87,7 @@ def test_mistakes(refused: Callable[..., str], model: Path, photos: Path) -> Non
     for arguments, message in (
         ((photos / "b.jpg",), "'b.jpg' is an empty file"),
         (("absent.png",), "no such image file: 'absent.png'"),
-        ((photos / "none",), "no image in the folder"),
+        ((photos / "none",), "no images in"),
         ((good, "--target", "horse"), "unknown class 'horse'; the model's classes are 'cat'"),
         ((good, "--target", "7"), "class index 7 is out of range"),
         ((good, "--target", "cat", "--foil", "cat"), "the foil is the target itself"),
@@ -112,3 +112,21 @@ def test_what_is_meant(photos: Path, model: Path) -> None:
     assert not wants_images(["a" * 5000], None, False)
     names = [Path(line.text).name for line in image_files([str(photos)])]
     assert names == ["a.png", "b.jpg", "c.png", "d.png", "e.jpg"]
+
+
+def test_a_folder_is_the_same_images_everywhere(run: Run, model: Path, in_folder: Path) -> None:
+    folder = in_folder / "animals"
+    (folder / "x.png").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    picture(seed=0).save(folder / "deer.png")
+    picture(seed=0).save(folder / ".hidden" / "deer.png")
+    (folder / "._deer.png").write_bytes(b"what a Mac leaves behind")
+    (folder / "link.png").symlink_to(folder / "nowhere.png")
+    result = run("explain", folder, "-m", model, "--json")
+    assert [one["name"] for one in json.loads(result.stdout)["explanations"]] == ["deer.png"]
+    assert "1 of 2 images could not be explained" in result.stderr
+    report = lxt.evaluate(model, folder, methods=["random"], steps=2)
+    assert [row["sample"] for row in report.tables["samples"].to_pylist()] == ["deer.png"]
+    assert [row["sample"] for row in report.skipped] == ["link.png"]
+    (folder / "link.png").unlink()
+    assert run("explain", folder, "-m", model, "--json").exit_code == 0

@@ -15,6 +15,8 @@ import lxt_like as lxt
 from lxt_like.errors import InputError
 from lxt_like.evaluate.data import Columns, limited, open_source
 from lxt_like.evaluate.labels import Labels
+from lxt_like.evaluate.run import task_of
+from lxt_like.evaluate.task import Row
 
 from . import tiny
 
@@ -129,6 +131,37 @@ def test_a_bad_sample_of_a_list_is_skipped_by_its_index() -> None:
     assert faults[1] is None
     assert faults[2] == "expected a row, got None"
     assert faults[4] == "expected a label's name or index, got list"
+
+
+@pytest.mark.parametrize("columns", [None, Columns("premise", "hypothesis")])
+def test_a_row_without_its_second_text_is_no_single_text(columns: Columns | None) -> None:
+    rows = [
+        {"premise": "p", "hypothesis": "h"},
+        {"premise": "a film"},
+        {"premise": "a film", "hypothesis": None},
+        {"premise": None, "hypothesis": "h"},
+        {"premise": "a film", "hypothesis": 3},
+        {"premise": "a film", "hypothesis": "good"},
+    ]
+    found = [*open_source(rows, columns).samples()]
+    assert [s.fault for s in found] == [
+        None,
+        "no column 'hypothesis'",
+        "expected a text in the column 'hypothesis', got None",
+        "expected a text or image in the column 'premise', got None",
+        None,  # a task says what it expects
+        None,
+    ]
+    report = lxt.evaluate(lxt.demo.sentiment(), rows, columns=columns, methods=["random"], steps=2)
+    skipped = {s["sample"]: s["reason"] for s in report.summary["data"]["skipped"]}
+    assert list(skipped) == ["1", "2", "3", "4"]
+    assert skipped["4"] == "expected a text or a pair of texts, got int"
+
+
+def test_a_pair_without_its_second_text_is_refused_by_the_task() -> None:
+    task = task_of(lxt.demo.sentiment(), "text")
+    with pytest.raises(InputError, match="sample 'x': expected a text or a pair of texts"):
+        task.prepare([Row("x", ("a film", None))])
 
 
 def test_a_run_lists_what_it_skipped(tmp_path: Path) -> None:

@@ -232,3 +232,25 @@ def test_attention_is_read_where_the_model_reads_its_tokens(name: str) -> None:
         wanted = expected.pop(method.name)[rows].mean(0)[-16:]
         torch.testing.assert_close(method(task, batch)[0], wanted, rtol=1e-4, atol=1e-6)
     assert not expected
+
+
+@pytest.mark.parametrize("name", ["attnlrp_gamma_box", "cp_lrp_gamma_box"])
+def test_a_box_is_that_of_the_models_pixels_as_in_explain(name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 2, bias=False),
+    ).eval()  # fmt: skip
+
+    def dark(image: Any) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 2550
+
+    options: dict[str, Any] = {"processor": dark, "labels": ["a", "b"], "cell": 4}
+    explained: Any = lxt.explain(model, pixels, composite=name, **options)
+    made = lxt.evaluate(model, [pixels], methods=[name], operators=["zero"], steps=2, **options)
+    (row,) = made.tables["relevance"].to_pylist()
+    np.testing.assert_allclose(row["values"], explained.patches.flatten(), rtol=1e-4)
+    # which bounds they were is part of what a folder holds
+    ((_, _, identity),) = made.summary["settings"]["methods"]
+    assert '"ZBox"' in identity and '"low": -3.0' not in identity

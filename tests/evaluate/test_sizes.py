@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like.evaluate.image import ImageTask
+from lxt_like.evaluate.space import Choice
 from lxt_like.evaluate.task import Row
 from lxt_like.explain.image.grid import find_grid
 from tests.evaluate.conftest import vit
@@ -120,3 +121,43 @@ def test_a_transformer_of_images_of_any_size_drops_that_image_s_tokens() -> None
     shown = everything.tables["samples"].to_pylist()[0]
     assert (shown["rows"], shown["columns"]) == (3, 5)
     assert not everything.summary["left_out"]
+
+
+def wide_kernel() -> nn.Module:
+    """A model that cannot read what is smaller than its kernel."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 7), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+
+
+SETTINGS: dict[str, Any] = {
+    "processor": unscaled, "labels": list("abc"), "cell": 8, "steps": 3, "operators": ["zero"],
+}  # fmt: skip
+
+
+def test_checks_are_of_what_can_be_read_of_any_size() -> None:
+    images = [picture(5, 5), picture(32, 32), picture(40, 24), *[picture(32, 32)] * 2]
+    options = {**SETTINGS, "methods": ["attnlrp", "random"], "thorough": True}
+    made = lxt.evaluate(wide_kernel(), images, **options)
+    assert [row["sample"] for row in made.skipped] == ["0"]
+    depends, adds_up = made.summary["extras"][-2:]
+    assert "Over 4 samples" in depends["help"]
+    assert depends["rows"][0][3] == adds_up["rows"][0][3] == ""
+    # the mean over images is that of the images one by one
+    alone = [
+        lxt.evaluate(wide_kernel(), [image], **options).summary["extras"][-1]["rows"][0][1]
+        for image in images[1:]
+    ]
+    assert adds_up["rows"][0][1] == pytest.approx(np.mean(alone), abs=1e-6)
+
+
+def test_tuning_takes_what_an_evaluation_takes() -> None:
+    mixed = [picture(32, 32)] * 5 + [picture(5, 5)] + [picture(40, 24)] * 5
+    found = lxt.tune(wide_kernel(), mixed, budget=2, **SETTINGS)
+    assert found.samples == (5, 5)
+    report = lxt.evaluate(wide_kernel(), mixed, methods=["attnlrp"], **SETTINGS)
+    halves = np.random.default_rng(0).permutation(10)[::2]
+    srg = [row["srg"] for row in report.tables["per_sample"].to_pylist()]
+    default = next(trial.srg for trial in found.table if trial.choice == Choice())
+    assert default == pytest.approx(np.mean([srg[i] for i in halves]), abs=1e-5)

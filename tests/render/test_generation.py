@@ -212,6 +212,50 @@ def test_a_spoiled_document_is_refused(change: Any, said: str) -> None:
         from_json(spoiled(change))
 
 
+def moved(part: Any, by: float) -> None:
+    """Relevance from the first row that is not special to the second, in words and tokens."""
+    for rows in (part["words"], [t for t in part["tokens"] if not t["special"]]):
+        rows[0]["relevance"] += by
+        rows[1]["relevance"] -= by
+
+
+def scored(part: Any, by: float) -> None:
+    part["target"]["score"] += by
+    part["account"]["score"] += by
+    part["account"]["entries"][0][1] += by
+
+
+def caused(part: Any) -> None:
+    part["account"]["entries"][0][0] = "positions"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda e: scored(e["total"], 1.0), "the score of the whole is"),
+        (lambda e: scored(e["steps"][1], 1.0), "the score of the whole is"),
+        (lambda e: moved(e["total"], 1.0), "relevance of 'why' for the whole is 2, but .* 1$"),
+        (lambda e: moved(e["steps"][1], 1.0), "relevance of 'why' for the whole is"),
+        (lambda e: caused(e["total"]), "'positions' of the whole is"),
+        (lambda e: e["total"].update(account=None), "an account of the whole"),
+        (lambda e: e["steps"][2].update(account=None), "an account of the whole"),
+    ],
+)
+def test_a_total_that_is_no_sum_is_refused(change: Any, said: str) -> None:
+    """Each part fits together by itself; only the parts do not fit each other."""
+    with pytest.raises(InputError, match=f"contradicts itself: .*{said}"):
+        from_json(spoiled(change))
+
+
+def test_rounding_does_not_make_another_sum() -> None:
+    def rounded(explanation: Any) -> None:
+        for word in explanation["total"]["words"]:
+            word["relevance"] *= 1 + 1e-6
+        explanation["total"]["target"]["score"] *= 1 - 1e-6
+
+    from_json(spoiled(rounded))
+
+
 def test_another_prompt_in_a_step_is_refused() -> None:
     data = small()
     other = replace(generated(["why", "that"], [" one"]).steps[0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import LxtError
+from ...errors import LxtError, one_line
 from ...explain.batches import evaluation_mode
 from ..task import Batch, Task, pool_by
 from .gradients import trimmed
@@ -101,5 +101,5 @@ class _Make:
         try:
             self.method(task, task.probe())
         except (LxtError, RuntimeError) as error:
-            raise UnsuitableError(" ".join(str(error).split())[:300]) from error
+            raise UnsuitableError(one_line(error)) from error
         return self.method

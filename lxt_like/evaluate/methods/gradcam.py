@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import LxtError
+from ...errors import LxtError, one_line
 from ...explain.batches import evaluation_mode
 from ..blocks import find_blocks, hidden_of, with_hidden
 from ..places import Layout, last_place
@@ -116,7 +116,7 @@ def make_gradcam(task: Task, seed: int) -> Scores:
         made = _made(task, probe)
         made(task, probe)
     except (LxtError, RuntimeError) as error:
-        raise UnsuitableError(" ".join(str(error).split())[:300]) from error
+        raise UnsuitableError(one_line(error)) from error
     return made
 
 

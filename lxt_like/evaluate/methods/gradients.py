@@ -11,7 +11,7 @@ from torch import Tensor
 from ...attribution import attribute
 from ...composites import Composite
 from ...composites import composite as resolve
-from ...errors import LxtError
+from ...errors import LxtError, one_line
 from ...explain.batches import evaluation_mode
 from ...methods import integrated_gradients, smooth_grad
 from ..metrics import single_removals
@@ -69,8 +69,17 @@ class Occlusion:
 
 def make_composite(task: Task, given: str | Composite) -> Scores:
     """LRP by ``given``, if the model can be explained with it at all."""
-    made = Relevance(resolve(given))
-    return _tried(task, made)
+    return _tried(task, Relevance(_resolved(task, given)))
+
+
+def _resolved(task: Task, given: str | Composite) -> Composite:
+    """A preset with a box gets the bounds of an image model's pixels, as in ``lxt.explain``."""
+    image = getattr(task, "image", None)
+    if image is None:
+        return resolve(given)
+    from ...explain.image.run import boxed
+
+    return boxed(given, image.preprocess)[0]
 
 
 def make_integrated(task: Task, seed: int) -> Scores:
@@ -95,7 +104,7 @@ def _tried(task: Task, made: Scores) -> Scores:
         made(task, task.probe())
     except (LxtError, TypeError, RuntimeError) as error:
         # models that take no inputs_embeds, or compute without a graph, raise any of these
-        raise UnsuitableError(" ".join(str(error).split())[:300]) from error
+        raise UnsuitableError(one_line(error)) from error
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -38,14 +37,15 @@ class Method:
     @property
     def identity(self) -> str:
         """What decides its scores, as text: the same in another process."""
-        given: Any = getattr(self.run, "composite", None) if self.given is None else self.given
-        if isinstance(given, str):
-            return given
-        if isinstance(given, Composite):
+        # a preset may have been given its bounds, so what runs tells more than its name
+        composite = getattr(self.run, "composite", self.given)
+        if isinstance(composite, Composite):
             try:
-                return given.to_json()
+                return composite.to_json()
             except (TypeError, ValueError):  # a rule of one's own
-                return repr(given)
+                return repr(composite)
+        if isinstance(self.given, str):
+            return self.given
         named = self.run if hasattr(self.run, "__qualname__") else type(self.run)
         return f"{named.__module__}.{named.__qualname__}"
 

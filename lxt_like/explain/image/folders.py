@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..explain.image.open import SUFFIXES
+from ...errors import InputError
+from .open import SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image file: its path from the folder, where it is, its class, and its size in bytes."""
+    """An image file: its path from the folder, where it is, its class, and its bytes if known."""
 
     id: str
     path: str
@@ -35,12 +35,13 @@ def folder_of_images(folder: Path) -> list[Found]:
     Hidden files are left out; what an image is, its suffix says.
 
     Raises:
-        InputError: there is none, with what there is instead.
+        InputError: there is none, with what there is instead; or a folder cannot be read.
     """
     found = sorted(_walk(folder, folder), key=lambda f: f.id)
     if found:
         return found
-    others = sorted({p.suffix or p.name for p in folder.rglob("*") if p.is_file()})
+    shown = (p for p in folder.rglob("[!.]*") if p.is_file())
+    others = sorted({p.suffix or p.name for p in shown})
     there = f"only files of {', '.join(others[:5])}" if others else "nothing"
     raise InputError(
         f"no images in {str(folder)!r}, {there}; images end in {', '.join(SUFFIXES[:5])} "
@@ -49,14 +50,24 @@ def folder_of_images(folder: Path) -> list[Found]:
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Found]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = Path(entry.path)
-            if entry.is_dir():
-                yield from _walk(path, root)
-            elif path.suffix.lower() in SUFFIXES:
-                inner = path.relative_to(root)
-                label = inner.parts[0] if len(inner.parts) > 1 else None
-                yield Found(inner.as_posix(), str(path), label, entry.stat().st_size)
+    try:
+        entries = [*os.scandir(folder)]
+    except OSError as error:
+        raise InputError(f"cannot read the folder {str(folder)!r}: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        path = Path(entry.path)
+        if entry.is_dir():
+            yield from _walk(path, root)
+        elif path.suffix.lower() in SUFFIXES:
+            inner = path.relative_to(root)
+            label = inner.parts[0] if len(inner.parts) > 1 else None
+            yield Found(inner.as_posix(), str(path), label, _size(entry))
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    try:
+        return entry.stat().st_size
+    except OSError:  # a link to nowhere: who opens it says so
+        return None
