@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
-from ..intercept import Session, active, begin, interceptor
+from ..intercept import Session, active, begin, explain_all, interceptor
 from .given import refuse_given
 from .inputs import module_of
 from .install import (
@@ -161,12 +161,12 @@ class Patch:
             return self._elsewhere(scoped, args, kwargs)
         outermost = not session.stack and not recomputing
         if outermost:
+            refuse_given((args, kwargs))
+            begin(session, (args, kwargs), any(p.requires_grad for p in self._parameters))
             session.totals = None
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            refuse_given((args, kwargs))
-            begin(session, (args, kwargs), any(p.requires_grad for p in self._parameters))
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
@@ -176,6 +176,8 @@ class Patch:
                     out = scoped.original(*args, **kwargs)
         finally:
             session.stack.pop()
+            if outermost:
+                session.held.clear()
         if recomputing:
             return out
         if session.noting and type(out) is Tensor:
@@ -244,6 +246,7 @@ class Patch:
             )
         session, observer = self.session, self._observer
         self.session = Session(session.composite, counting=True, others=session.others)
+        self.session.given = session.given
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
@@ -268,22 +271,30 @@ class _Recomputed:
         self.patch, self.function = patch, function
         self.path, self.types, self.checked = path, types, checked
         self.counts: list[int] | None = None  # of operations before it, in execution order
+        self.reentrant = checked
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         patch = self.patch
+        recomputing = is_recomputing()
         if not patch.active:
             raise PatchError(
                 "gradient checkpointing recomputes the model in the backward, but the patch was "
                 "restored before it; call backward() inside the patch"
             )
+        if not recomputing:
+            self.reentrant |= not torch.is_grad_enabled()
+        elif self.reentrant:  # its arguments are leaves now
+            explain_all(patch.session, (args, kwargs))
         with active(patch.session), patch.session.resumed(self.counts):
             patch.session.stack.append((self.path, self.types))
             try:
                 out = self.function(*args, **kwargs)
             finally:
                 patch.session.stack.pop()
+                if recomputing:
+                    patch.session.held.clear()
         measure = patch.session.measure
-        if measure is not None and is_recomputing():
+        if measure is not None and recomputing:
             out = measure.handed_back(out, self.path)
         if self.checked and torch.is_grad_enabled():
             patch.check(tensors_of(out))
