@@ -16,12 +16,12 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import UnruledError
 from ..rules.base import RuleFunction
-from ..rules.live import is_live
+from ..rules.live import is_live, is_weight_leaf
 from .registry import Func, name_of
+from .trust import ForeignWeightError
 
 Node = Any  # torch.autograd.graph.Node, or the class of a custom Function
 
@@ -48,8 +48,7 @@ LINEAR = frozenset(
     UpsampleNearestExact3D ChannelShuffle MaxUnpool2D MaxUnpool3D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Norm LinalgVectorNorm
-    Std
+    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Std
     """.split()
 )
 
@@ -63,6 +62,9 @@ KINDS = {**dict.fromkeys(_CONV, "conv"), **dict.fromkeys((*_ADDED, *_MATRIX), "l
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
 ONE_OPERAND = frozenset((*KINDS, *"Mul Outer Kron Cross PreluKernel EmbeddingBag".split()))
 _NUMERATOR = frozenset({"Div"})
+
+ORDERS = {"Norm": "_saved_p", "LinalgVectorNorm": "_saved_ord"}
+"""Homogeneous of degree 1, but for the order 0, which counts and has no gradient."""
 
 _SUFFIX = re.compile(r"Backward\w*$")
 
@@ -259,14 +261,12 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
         return True
     if name in _NUMERATOR and not any(live[1:]):
         return True
+    if name in ORDERS and getattr(node, ORDERS[name]) != 0:
+        return True
     return _is_ruled(node) or _CLAIM in node.metadata
 
 
 _NOTHING = Wanted()
-
-
-class ForeignWeightError(UnruledError):
-    """A parameter that requires grad is on the path from the score to the input."""
 
 
 def find_unruled(
@@ -275,14 +275,15 @@ def find_unruled(
     """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
 
     Raises:
-        ForeignWeightError: a parameter requires grad, and ``frozen`` says that none does.
+        ForeignWeightError: a weight requires grad, and ``frozen`` says that none does.
     """
     outputs = list(outputs)
     edges = edges_of(outputs)
     if frozen:
         for node, before in edges.items():
-            if not before and isinstance(getattr(node, "variable", None), nn.Parameter):
-                raise ForeignWeightError("a parameter that the model does not own requires grad")
+            leaf = None if before else getattr(node, "variable", None)
+            if leaf is not None and is_weight_leaf(leaf):
+                raise ForeignWeightError
     open_ = []
     for node, before in edges.items():
         verdict = _verdict(node)
@@ -299,7 +300,7 @@ def find_unruled(
     found: list[Node] = []
     checkpoints: list[Node] = []
     for node in open_:
-        if not is_live(node):
+        if not (is_live(node) or node.name() in _MEANS):  # what is behind those is not known
             continue
         if is_checkpoint(node):
             checkpoints.append(node)

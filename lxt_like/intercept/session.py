@@ -15,13 +15,13 @@ from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
 from ..rules.linear import LinearRule
-from ..rules.live import is_active
+from ..rules.live import all_named, is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, Wanted, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
-from .tags import tag
+from .tags import flat, tag
 
 if TYPE_CHECKING:
     from .measure import Measure
@@ -56,9 +56,12 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the model was called
-    with a tensor to explain, so that what it looks up by ids is not what is explained;
-    ``unasked``: with none, so that perhaps nothing but parameters takes relevance.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: what is explained went
+    through ``explain_at``, so that other leaves, and what is looked up by ids, are weights;
+    ``known``: it did before the model was called, whose arguments are not asked;
+    ``unasked``: nothing did, so that perhaps nothing but parameters takes relevance;
+    ``held``: the nodes of what is explained, for as long as the model runs; ``start``: the number
+    that autograd's next node had when it began.
     """
 
     composite: Composite
@@ -76,8 +79,11 @@ class Session:
     on_heads: Callable[[str, Tensor], None] | None = None
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    known: bool = False
     given: bool = False
     unasked: bool = False
+    held: list[Node] = field(default_factory=list)
+    start: int = 0
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
     first_layer: bool = field(init=False)
@@ -117,10 +123,10 @@ class Session:
         """Whether a linear operation can be left to autograd: no rule, nothing to declare."""
         return _is_gradient(rule) and (self.measure is None or isinstance(rule, Gradient))
 
-    def claim_linear(self, kind: str, out: Any, func: Func, inputs: Iterable[Any]) -> None:
+    def claim_linear(self, kind: str, out: Any, args: tuple[Any, ...]) -> None:
         """A handler has seen this operation, which has its plain gradient by its rule."""
         if self.wanted.biases or kind in self.wanted.kinds:
-            self.claim(out, func, inputs)
+            self.claim(out, args, {})
 
     def leaves_alone(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
@@ -213,23 +219,17 @@ class Session:
             self._seen.add(message)
             warnings.warn(message, UnruledWarning, stacklevel=2)
 
-    def claim(self, out: Any, func: Func, inputs: Iterable[Any]) -> None:
-        """The nodes from ``inputs`` to ``out`` are covered by a rule."""
-        claim(out, inputs)
+    def claim(self, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The nodes from the call's arguments to ``out`` are covered by a rule."""
+        claim(out, flat((*args, *kwargs.values())))
 
-    def note(self, out: Any, func: Func) -> None:
-        """Remember which function made ``out`` and where, for error messages."""
+    def note(self, out: Any, func: Func | None, path: str | None = None) -> None:
+        """Remember which function made ``out``, or which module it left, for error messages."""
         if not self.noting:
             return
         for t in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(t, Tensor):
-                note(t, func, self.path)
-
-    def note_module(self, out: Any, path: str) -> None:
-        """Remember that ``out`` left the module at ``path``, for error messages."""
-        for t in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(t, Tensor):
-                note(t, None, path)
+                note(t, func, self.path if path is None else path)
 
     def check(self, outputs: Iterable[Tensor]) -> list[Node]:
         """Walk the graph; an operation without a rule is an error (strict) or a warning.
@@ -244,7 +244,8 @@ class Session:
         outputs = list(outputs)
         if self.merging:
             merge(outputs)
-        found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
+        with all_named(self.given):
+            found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
         if found:
             self._refuse(found)
         return checkpoints

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import PatchError
-from ..intercept import active
+from ..intercept import active, explain_all
 from .outputs import tensors_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Recomputed:
         self.path, self.types = path, types
         self.checked, self.kept = checked, counts is not None
         self.since = tick()
+        self._reentrant = checked
         self._counts = counts  # of operations before it, in execution order
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,13 +74,17 @@ class Recomputed:
                 "restored before it; call backward() inside the patch"
             )
         if running_backward() == patch.backward:  # the forward itself
+            self._reentrant |= not torch.is_grad_enabled()
             return self._run(args, kwargs)
+        if self._reentrant:  # its arguments are leaves now
+            explain_all(patch.session, (args, kwargs))
         outer = recomputing()
         _here.now = outer or self
         try:
             out = self._run(args, kwargs)
         finally:
             _here.now = outer
+            patch.session.held.clear()
         if patch.session.measure is not None:
             out = patch.session.measure.handed_back(out, self.path)
         if self.checked and torch.is_grad_enabled():
