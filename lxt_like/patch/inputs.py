@@ -14,7 +14,7 @@ from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
 from .embedded import Layout
 from .hub import load_model
-from .lookups import Lookups
+from .lookups import Lookups, Match
 
 _NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
 
@@ -52,10 +52,10 @@ class _Explained:
     """One explained tensor: the leaf whose gradient is wanted."""
 
     def __init__(
-        self, leaf: Tensor, shape: torch.Size, tokens: bool, layout: Layout | None = None
+        self, leaf: Tensor, shape: torch.Size, layout: Layout | None = None, table: Any = None
     ) -> None:
-        self.leaf, self.shape, self.tokens = leaf, shape, tokens
-        self.layout = layout or Layout()
+        self.leaf, self.shape, self.table = leaf, shape, table
+        self.tokens, self.layout = layout is not None, layout or Layout()
         self._twin: Tensor | None = None
 
     @property
@@ -133,7 +133,7 @@ class Inputs:
             )
         if "inputs_embeds" in self.kwargs:
             self._ids.pop("input_ids", None)
-        self._lookups.refuse(self.kwargs.values())
+        self._lookups.refuse(self.kwargs)
         if not (self._ids or self._found):
             raise InputError(
                 f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
@@ -164,7 +164,7 @@ class Inputs:
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
             leaf = value.detach().requires_grad_()
-            made = _Explained(leaf, leaf.shape, tokens=False)
+            made = _Explained(leaf, leaf.shape)
             self._found[name] = [made]
             given = leaf.clone()  # the model may write into what it is given
             if self._twins:
@@ -205,23 +205,23 @@ class Inputs:
         found = self._embedded(module, args, kwargs, out)
         if found is None:
             return out
-        name, layout = found
+        name, match = found
         leaf = out.detach().requires_grad_()
         if keep:
-            made = _Explained(leaf, self._ids[name].shape, tokens=True, layout=layout)
+            made = _Explained(leaf, self._ids[name].shape, match.layout, match.table)
             self._found.setdefault(name, []).append(made)
         return leaf.clone()  # the model may write into it
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-    ) -> tuple[str, Layout] | None:
-        """The explained ids that ``module`` has just embedded, if it has, and where they lie."""
+    ) -> tuple[str, Match] | None:
+        """The explained ids that ``module`` has just embedded, if it has, and how they match."""
         if not isinstance(out, Tensor) or not self.is_embedding(module):
             return None
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        return self._lookups.find(module, ids, self._found)
+        return self._lookups.find(module, ids, out, self._found)
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
@@ -253,11 +253,19 @@ class Inputs:
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
     def gradient(self) -> Any:
-        """The modified gradient in the shape of what was explained, alike."""
-        parts = {
-            name: sum((e.gradient() for e in rest), first.gradient())
-            for name, (first, *rest) in self._found.items()
-        }
+        """The modified gradient in the shape of what was explained, alike.
+
+        Of ids that several tables embed: one table's behind the other's.
+        """
+        parts = {}
+        for name, found in self._found.items():
+            tables: dict[int, Tensor] = {}
+            for e in found:
+                before = tables.get(id(e.table))
+                tables[id(e.table)] = e.gradient() if before is None else before + e.gradient()
+            parts[name] = (
+                torch.cat([*tables.values()], -1) if len(tables) > 1 else tables.popitem()[1]
+            )
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
     def entries(self, batch: int) -> dict[str, Tensor]:
@@ -281,6 +289,15 @@ class Inputs:
             name
             for name, found in self._found.items()
             if all(e.leaf.grad is None and e.handed is None for e in found)
+        ]
+
+    def doubts(self) -> list[str]:
+        """What may carry relevance of the inputs, and is not explained, in words."""
+        return [
+            f"{path} looks up ids equal to {name}, and it cannot be told whether it embeds them or "
+            f"only numbers places: its share is no relevance of {name} (the ledger has it as "
+            "constant); give the model a get_input_embeddings() to say which table is the words'"
+            for name, path in self._lookups.doubts()
         ]
 
     def check_ids(self, error: Exception) -> None:

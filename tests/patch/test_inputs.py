@@ -34,13 +34,13 @@ class Words(nn.Module):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_the_models_own_word_comes_first(tells: bool) -> None:
+def test_every_table_of_the_ids_counts(tells: bool) -> None:
     model = draw(Words(tells)).double()
     got = lxt.attribute(model, {"input_ids": IDS}, 0, ledger=True)
-    table = model.second if tells else model.first
-    want = table.weight[IDS] @ model.head.weight[0] / 3
+    want = (model.first.weight + model.second.weight)[IDS] @ model.head.weight[0] / 3
     torch.testing.assert_close(got.relevance, want)
     assert got.ledger.closed
+    assert "constant" not in got.ledger.entries
 
 
 def test_what_is_not_explained() -> None:
