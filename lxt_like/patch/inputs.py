@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
+from ..intercept.tags import flat
 from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups, Match
 
-_NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
+_ASIDE = frozenset(
+    "mask masks position positions positional pos label labels bias biases cache caches".split()
+)
+
+
+def is_aside(name: str) -> bool:
+    """Whether an argument's name says that it is no input: a mask, positions, labels, a cache."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return any(word.lower() in _ASIDE for word in words)
 
 
 def is_direct(name: str, value: Any) -> bool:
@@ -24,8 +34,18 @@ def is_direct(name: str, value: Any) -> bool:
     return (
         isinstance(value, Tensor)
         and (value.is_floating_point() or value.is_complex())
-        and not any(word in name for word in _NOT_EXPLAINED)
+        and not is_aside(name)
     )
+
+
+def _is_hidden(name: str, value: Any) -> bool:
+    """Whether an argument holds float tensors that are not explained, though its name says none."""
+    if isinstance(value, Tensor) or is_aside(name) or name == "past_key_values":
+        return False
+    parts = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (list, tuple, Mapping)):
+        return False
+    return any(t.is_floating_point() or t.is_complex() for t in flat(parts))
 
 
 def module_of(model: Any) -> nn.Module:
@@ -120,11 +140,13 @@ class Inputs:
         self._lookups = Lookups(model)
         self._ids = self._lookups.ids
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
+        self._hidden: list[str] = []
         self._twins = twins
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
             self.kwargs = {str(k): self._take(str(k), v, model) for k, v in given.items()}
+            self._hidden = [name for name, value in self.kwargs.items() if _is_hidden(name, value)]
         else:
             raise InputError(
                 "inputs: expected a tensor or a mapping of keyword arguments "
@@ -170,7 +192,7 @@ class Inputs:
             if self._twins:
                 put_twin(given, Twin.of(made.twin))
             return given
-        if any(word in name for word in _NOT_EXPLAINED):
+        if is_aside(name):
             return value
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
@@ -294,6 +316,11 @@ class Inputs:
     def doubts(self) -> list[str]:
         """What may carry relevance of the inputs, and is not explained, in words."""
         return [
+            f"{name} holds float tensors, which are not explained: their share is no relevance of "
+            "an input, but an entry of the ledger; a tensor is explained where it is an "
+            "argument of its own"
+            for name in self._hidden
+        ] + [
             f"{path} looks up ids equal to {name}, and it cannot be told whether it embeds them or "
             f"only numbers places: its share is no relevance of {name} (the ledger has it as "
             "constant); give the model a get_input_embeddings() to say which table is the words'"
