@@ -330,7 +330,7 @@ class _Run:
     def _ledger(
         self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]
     ) -> Ledger:
-        extra = [*kept.items(), *self.inputs.entries(len(score)).items()]
+        extra = [*kept.items(), *self.inputs.entries().items()]
         return make_ledger(measure, score, torch.tensor(totals, dtype=torch.float64), extra)
 
 

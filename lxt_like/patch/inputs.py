@@ -290,7 +290,7 @@ class Inputs:
             )
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
-    def entries(self, batch: int) -> dict[str, Tensor]:
+    def entries(self) -> dict[str, Tensor]:
         """What tokens that the model added keep, per sample: an entry of the ledger."""
         added = [a for found in self._found.values() for e in found if (a := e.added()) is not None]
         return {"constant": torch.stack(added).sum(0)} if added else {}
