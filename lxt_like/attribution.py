@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
-from .errors import InputError, LxtError, ModelError, NumericalError, UnreachedWarning, UnruledError
+from .errors import (
+    InputError,
+    LxtError,
+    ModelError,
+    NumericalError,
+    UnexplainedWarning,
+    UnreachedWarning,
+    UnruledError,
+)
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
@@ -44,9 +52,10 @@ class Attribution:
         layers: relevance at the named layers' outputs, in their own shapes.
         heads: relevance of attention heads [batch, heads, tokens] inside the named layers.
         output: the model's output, detached; without caches.
-        gradient: the modified gradient at the explained inputs (embeddings, for token ids), in
-            their own shapes.  relevance = input * gradient, but for the rules of the first layer
-            (z-box, w^2, flat), which give relevance without a gradient.
+        gradient: the modified gradient at the explained inputs (embeddings, for token ids; of
+            several tables one behind the other), in their own shapes.
+            relevance = input * gradient, but for the rules of the first layer (z-box, w^2, flat),
+            which give relevance without a gradient.
     """
 
     relevance: Any
@@ -203,6 +212,8 @@ class _Run:
                 UnreachedWarning,
                 stacklevel=4,
             )
+        for doubt in self.inputs.doubts():
+            warnings.warn(doubt, UnexplainedWarning, stacklevel=4)
         return Attribution(
             relevance,
             score.detach(),
@@ -360,7 +371,7 @@ class _Run:
     def _ledger(
         self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]
     ) -> Ledger:
-        extra = [*kept.items(), *self.inputs.entries(len(score)).items()]
+        extra = [*kept.items(), *self.inputs.entries().items()]
         return make_ledger(measure, score, torch.tensor(totals, dtype=torch.float64), extra)
 
 

@@ -61,6 +61,10 @@ class UnreachedWarning(UserWarning):
     """An input was to be explained that does not enter the score differentiably."""
 
 
+class UnexplainedWarning(UserWarning):
+    """Something enters the model that may carry relevance of the inputs and is not explained."""
+
+
 class BoundsWarning(UserWarning):
     """An input lies outside the bounds that were given for it."""
 

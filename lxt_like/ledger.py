@@ -31,6 +31,7 @@ class Ledger:
         gap: what is left of the score; 0 up to rounding.
         positions: the entry ``position`` token by token, [batch, tokens] for each module that adds
             learned or sinusoidal positions to embeddings (an encoder, a decoder), by its path.
+        moved: the most that arrived at one operation: where branches cancel, more than the score.
         backwards: how many backwards it took: 1; 3 to tell the samples of a batch apart whose
             accounts do not close to 5e-5 (half precision, the plain gradient); one for each sample
             and another where that cannot be told (they lie on another axis, or experts take tokens
@@ -43,6 +44,7 @@ class Ledger:
     unruled: Tensor
     gap: Tensor
     positions: Mapping[str, Tensor] = field(default_factory=dict)
+    moved: Tensor | None = None
     backwards: int = 1
 
     def account(self, i: int) -> Account:
@@ -57,14 +59,20 @@ class Ledger:
 
     @property
     def closed(self) -> bool:
-        """Whether gap and unruled are below 1e-4 of the relevance that moved, for every sample."""
+        """Whether gap and unruled are below 1e-4 of what came out, for every sample.
+
+        That is |score| + |inputs| + |entries|, and a tenth of ``moved``: what branches round that
+        cancel is no leak.
+        """
         return self.closed_to(1e-4)
 
     def closed_to(self, share: float) -> bool:
-        """The same for another ``share`` of what moved."""
+        """The same for another ``share``."""
         scale = self.score.abs() + self.inputs.abs()
         for v in self.entries.values():
             scale = scale + v.abs()
+        if self.moved is not None:
+            scale = scale + self.moved / 10
         return bool(((self.gap.abs() + self.unruled) <= share * scale.clamp_min(1e-12)).all())
 
     def __str__(self) -> str:
@@ -86,7 +94,7 @@ def make_ledger(
     """Sum up the records of ``measure``; ``extra``: entries of the target and the inputs."""
     n = len(score)
     entries: dict[str, Tensor] = {}
-    unruled = torch.zeros(n, dtype=torch.float64)
+    unruled, moved = torch.zeros(2, n, dtype=torch.float64)
     for record in measure.records:
         for cause, amounts in record.declared.items():
             into = entries.setdefault(cause, torch.zeros(n, dtype=torch.float64))
@@ -94,6 +102,7 @@ def make_ledger(
                 into[sample] += amount
         for sample in range(n):
             unruled[sample] += abs(record.residual(sample))
+            moved[sample] = max(float(moved[sample]), abs(record.arrived.get(sample, 0.0)))
     for cause, values in extra:
         zero = torch.zeros(n, dtype=torch.float64)
         entries[cause] = entries.get(cause, zero) + values.detach().double().cpu()
@@ -101,7 +110,7 @@ def make_ledger(
     score = score.detach().double().cpu()
     inputs = inputs.detach().double().cpu()
     gap = score - inputs - sum(entries.values(), torch.zeros(n, dtype=torch.float64))
-    return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.sums.positions, n))
+    return Ledger(score, inputs, entries, unruled, gap, _stacked(measure.sums.positions, n), moved)
 
 
 def _stacked(

@@ -27,6 +27,7 @@ def test_natural_bases() -> None:
     assert {c for c in TREE if issubclass(c, Warning)} == {
         errors.UnruledWarning,
         errors.SkippedWarning,
+        errors.UnexplainedWarning,
         errors.UnreachedWarning,
         errors.BoundsWarning,
         errors.TruncationWarning,

@@ -34,6 +34,14 @@ def test_closed(gap: float, unruled: float, closed: bool) -> None:
     assert not ledger(float("nan")).closed
 
 
+@pytest.mark.parametrize("moved", [0.0, 1.0, 9.0])
+def test_a_leak_of_a_thousandth_is_seen(moved: float) -> None:
+    column = torch.ones(1, dtype=torch.float64)
+    for gap, unruled in ((1e-3, 0.0), (0.0, 1e-3)):
+        args = (column, column - gap, {}, unruled * column, gap * column)
+        assert not Ledger(*args, moved=moved * column).closed
+
+
 def test_records_are_summed_by_cause_and_sample() -> None:
     measure = Measure()
     for arrived, passed, kept in ((3.0, 2.0, 1.0), (2.0, 2.5, -0.5), (1.0, 0.0, 0.25)):
@@ -86,6 +94,33 @@ def test_a_faulty_rule_is_found_out() -> None:
     assert (worst.op, worst.kind) == ("mul", "product")
     assert "ThirdsOnly" in worst.rule
     assert "NOT ok" in str(audit)
+
+
+@dataclass(frozen=True)
+class Leaks(lxt.rules.Uniform):
+    """A faulty rule: a thousandth of the relevance is lost."""
+
+    def product(self, a: Any, b: Any, sources: Any, fuse: bool = False) -> Any:
+        from lxt_like.rules.base import scaled
+
+        return scaled(a, 0.5) * scaled(b, 0.499)
+
+
+@pytest.mark.parametrize("rest", [1.0, 1e-3, 1e-6])
+def test_rounding_of_branches_that_cancel_is_no_leak(rest: float) -> None:
+    """In float32 what two large branches leave of each other is small, their rounding is not."""
+
+    def cancels(m: Any, x: torch.Tensor) -> torch.Tensor:
+        return m.a(x) * m.b(x) - (1 - rest) * (m.a(x) * m.b(x))
+
+    model, x = inline(cancels, 64, torch.float32), random(3, 64, dtype=torch.float32)
+    model.c.bias.zero_()
+    book = lxt.attribute(model, x, 0, ledger=True).ledger
+    assert book.closed, str(book)
+    product = model.a(x) * model.b(x) @ model.c.weight[0]
+    torch.testing.assert_close(book.moved, product.abs().double(), rtol=1e-4, atol=1e-5)
+    faulty = lxt.composites.AttnLRP() + lxt.Composite([Leaks()])
+    assert not lxt.attribute(model, x, 0, faulty, ledger=True).ledger.closed
 
 
 def test_samples_have_their_own_accounts() -> None:

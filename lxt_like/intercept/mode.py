@@ -33,9 +33,11 @@ FACTS = frozenset(
     getattr(torch.Tensor, name).__get__
     for name in "dtype shape device ndim requires_grad is_cuda is_cpu layout".split()
 ) | frozenset(
-    getattr(torch.Tensor, name) for name in "size dim numel stride is_floating_point".split()
+    getattr(torch.Tensor, name)
+    for name in "size dim numel stride is_floating_point register_hook retain_grad".split()
 )
-"""What reads a tensor's facts, not its values: half of what a model calls."""
+"""What reads a tensor's facts, not its values: half of what a model calls; and what it hangs on the
+tensor itself, which must not meet a stand-in."""
 
 
 class Interceptor(TorchFunctionMode):

@@ -1,7 +1,6 @@
 """Drop-in modules with the rules built in."""
 
 from .modules import (
-    COUNTERPARTS,
     ELU,
     GELU,
     GatedMLP,
@@ -18,13 +17,11 @@ from .modules import (
     Softmax,
     Softplus,
     Tanh,
-    adopt,
     scaled_dot_product_attention,
     under,
 )
 
 __all__ = [
-    "COUNTERPARTS",
     "ELU",
     "GELU",
     "GatedMLP",
@@ -41,7 +38,6 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
-    "adopt",
     "scaled_dot_product_attention",
     "under",
 ]

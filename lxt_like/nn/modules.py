@@ -167,37 +167,3 @@ def scaled_dot_product_attention(
         enable_gqa=enable_gqa,
     )
     return out
-
-
-def adopt(module: nn.Module, composite: str | Composite = "attnlrp") -> nn.Module:
-    """The counterpart of a torch module, on the same parameters.
-
-    Raises:
-        KeyError: if :mod:`lxt_like.nn` has no counterpart for its type.
-    """
-    new = object.__new__(COUNTERPARTS[type(module)])
-    new.__dict__ = module.__dict__.copy()
-    new.__dict__["composite"] = composite
-    return new
-
-
-COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
-    cls.__mro__[2]: cls
-    for cls in (
-        LayerNorm,
-        RMSNorm,
-        GroupNorm,
-        Softmax,
-        GELU,
-        SiLU,
-        ReLU,
-        Tanh,
-        Sigmoid,
-        Softplus,
-        ELU,
-        Mish,
-        Linear,
-        MultiheadAttention,
-    )
-}
-"""torch's class -> the class here."""

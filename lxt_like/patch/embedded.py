@@ -19,6 +19,7 @@ class Layout:
         length: how many of them were embedded; None: nothing else was.
         left_out: how many of the given tokens the model drops in front and at the end.
         copies: how often each sample's tokens are embedded, one after the other: once a frame.
+        told: whether that is certain; False: it may just as well be the other way round.
     """
 
     transposed: bool = False
@@ -26,6 +27,7 @@ class Layout:
     length: int | None = None
     left_out: tuple[int, int] = (0, 0)
     copies: int = 1
+    told: bool = True
 
     def take(self, embedded: Tensor) -> Tensor:
         """The embeddings of the given tokens: [batch, tokens, ...], or as they are."""
@@ -43,7 +45,7 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
     """The layout of ``given`` within the embedded ``ids``; None: they are others."""
     given = given.to(ids.device)
     if ids.numel() == given.numel() and torch.equal(ids.reshape(-1), given.reshape(-1)):
-        return Layout()
+        return _turned(ids, given) if _is_symmetric(given) else Layout()
     if ids.dim() != 2 or given.dim() != 2:
         return None
     if ids.shape == given.shape[::-1] and torch.equal(ids.T, given):
@@ -62,6 +64,26 @@ def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
         if bool(same.any()):
             return Layout(start=int(same.to(torch.uint8).argmax()), length=length)
     return None
+
+
+def _is_symmetric(given: Tensor) -> bool:
+    """Whether the ids, [batch, tokens], are the same with the axes exchanged."""
+    return given.dim() == 2 and 1 < len(given) == given.shape[1] and torch.equal(given, given.T)
+
+
+def _turned(ids: Tensor, given: Tensor) -> Layout:
+    """The layout of ids that are no other time first: what their memory says."""
+    if is_same(ids, given) and given.stride(0) != given.stride(1):
+        if ids.dim() == 2:
+            return Layout(transposed=ids.stride() == given.stride()[::-1])
+        if given.is_contiguous():
+            return Layout()
+    return Layout(told=False)
+
+
+def counts(given: Tensor) -> bool:
+    """Whether ids may be what a model numbers places or segments by: none is far from the next."""
+    return not bool((given.diff(dim=-1).abs() > 1).any())
 
 
 def shifted(ids: Tensor, given: Tensor) -> Layout | None:
@@ -96,6 +118,34 @@ def is_repeated(ids: Tensor, given: Tensor) -> bool:
     copies = ids.shape[0] // given.shape[0]
     wanted = (copies * given.shape[0], *given.shape[1:])
     return ids.shape == wanted and torch.equal(ids, given.repeat_interleave(copies, 0))
+
+
+def table_of(module: nn.Module) -> Any:
+    """What tells the tables apart: the weight, which modules may share, or the module itself."""
+    weight = module._parameters.get("weight")
+    return module if weight is None else weight
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether the module is a table and nothing else."""
+    return type(module).forward is nn.Embedding.forward
+
+
+def looks_up(module: nn.Module, ids: Tensor, out: Tensor) -> bool:
+    """Whether ``out`` is the table at ``ids``, or a multiple; a position table may ask their shape.
+
+    Of what is no plain table (quantised, with a layer of its own) that is taken for granted.
+    """
+    weight = module._parameters.get("weight")
+    if not isinstance(module, nn.Embedding) or weight is None or is_plain(module):
+        return True
+    if weight.device != ids.device or not 0 <= int(ids.min()) <= int(ids.max()) < len(weight):
+        return False
+    rows, values = weight.detach()[ids].double(), out.detach().double()
+    if rows.shape != values.shape:
+        return False
+    factor = (values * rows).sum() / rows.square().sum()
+    return torch.allclose(values, factor * rows, rtol=1e-2, atol=1e-2 * float(values.abs().max()))
 
 
 def input_embeddings(model: nn.Module) -> list[nn.Module]:

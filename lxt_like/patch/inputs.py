@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,14 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
+from ..intercept.tags import flat
 from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
 from ..rules.live import explain_at
 from .embedded import Layout
 from .hub import load_model
-from .lookups import Lookups
+from .lookups import Lookups, Match
 
-_NOT_EXPLAINED = ("mask", "position", "label", "bias", "head_mask", "cache")
+_ASIDE = frozenset(
+    "mask masks position positions positional pos label labels bias biases cache caches".split()
+)
+
+
+def is_aside(name: str) -> bool:
+    """Whether an argument's name says that it is no input: a mask, positions, labels, a cache."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+    return any(word.lower() in _ASIDE for word in words)
 
 
 def is_direct(name: str, value: Any) -> bool:
@@ -25,8 +35,18 @@ def is_direct(name: str, value: Any) -> bool:
     return (
         isinstance(value, Tensor)
         and (value.is_floating_point() or value.is_complex())
-        and not any(word in name for word in _NOT_EXPLAINED)
+        and not is_aside(name)
     )
+
+
+def _is_hidden(name: str, value: Any) -> bool:
+    """Whether an argument holds float tensors that are not explained, though its name says none."""
+    if isinstance(value, Tensor) or is_aside(name) or name == "past_key_values":
+        return False
+    parts = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(value, (list, tuple, Mapping)):
+        return False
+    return any(t.is_floating_point() or t.is_complex() for t in flat(parts))
 
 
 def module_of(model: Any) -> nn.Module:
@@ -53,10 +73,10 @@ class _Explained:
     """One explained tensor: the leaf whose gradient is wanted."""
 
     def __init__(
-        self, leaf: Tensor, shape: torch.Size, tokens: bool, layout: Layout | None = None
+        self, leaf: Tensor, shape: torch.Size, layout: Layout | None = None, table: Any = None
     ) -> None:
-        self.leaf, self.shape, self.tokens = leaf, shape, tokens
-        self.layout = layout or Layout()
+        self.leaf, self.shape, self.table = leaf, shape, table
+        self.tokens, self.layout = layout is not None, layout or Layout()
         self._twin: Tensor | None = None
         self._nodes = [explain_at(leaf)]
 
@@ -123,11 +143,13 @@ class Inputs:
         self._lookups = Lookups(model)
         self._ids = self._lookups.ids
         self._found: dict[str, list[_Explained]] = {}  # ids: once for each time they are embedded
+        self._hidden: list[str] = []
         self._twins = twins
         if isinstance(given, Tensor):
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
             self.kwargs = {str(k): self._take(str(k), v, model) for k, v in given.items()}
+            self._hidden = [name for name, value in self.kwargs.items() if _is_hidden(name, value)]
         else:
             raise InputError(
                 "inputs: expected a tensor or a mapping of keyword arguments "
@@ -136,7 +158,7 @@ class Inputs:
             )
         if "inputs_embeds" in self.kwargs:
             self._ids.pop("input_ids", None)
-        self._lookups.refuse(self.kwargs.values())
+        self._lookups.refuse(self.kwargs)
         if not (self._ids or self._found):
             raise InputError(
                 f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
@@ -167,13 +189,13 @@ class Inputs:
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
             _check_dtype(name, value, model)
             leaf = value.detach().requires_grad_()
-            made = _Explained(leaf, leaf.shape, tokens=False)
+            made = _Explained(leaf, leaf.shape)
             self._found[name] = [made]
             given = leaf.clone()  # the model may write into what it is given
             if self._twins:
                 put_twin(given, Twin.of(made.twin))
             return given
-        if any(word in name for word in _NOT_EXPLAINED):
+        if is_aside(name):
             return value
         if name == "input" or name.endswith("input_ids"):
             if value.dtype not in (torch.int64, torch.int32):
@@ -208,10 +230,10 @@ class Inputs:
         found = self._embedded(module, args, kwargs, out)
         if found is None:
             return out
-        name, layout = found
+        name, match = found
         leaf = out.detach().requires_grad_()
         if keep:
-            made = _Explained(leaf, self._ids[name].shape, tokens=True, layout=layout)
+            made = _Explained(leaf, self._ids[name].shape, match.layout, match.table)
             self._found.setdefault(name, []).append(made)
         given = leaf.clone()  # the model may write into it
         explain_at(given)
@@ -219,14 +241,14 @@ class Inputs:
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-    ) -> tuple[str, Layout] | None:
-        """The explained ids that ``module`` has just embedded, if it has, and where they lie."""
+    ) -> tuple[str, Match] | None:
+        """The explained ids that ``module`` has just embedded, if it has, and how they match."""
         if not isinstance(out, Tensor) or not self.is_embedding(module):
             return None
         ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
         if not isinstance(ids, Tensor):
             return None
-        return self._lookups.find(module, ids, self._found)
+        return self._lookups.find(module, ids, out, self._found)
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
@@ -258,14 +280,22 @@ class Inputs:
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
     def gradient(self) -> Any:
-        """The modified gradient in the shape of what was explained, alike."""
-        parts = {
-            name: sum((e.gradient() for e in rest), first.gradient())
-            for name, (first, *rest) in self._found.items()
-        }
+        """The modified gradient in the shape of what was explained, alike.
+
+        Of ids that several tables embed: one table's behind the other's.
+        """
+        parts = {}
+        for name, found in self._found.items():
+            tables: dict[int, Tensor] = {}
+            for e in found:
+                before = tables.get(id(e.table))
+                tables[id(e.table)] = e.gradient() if before is None else before + e.gradient()
+            parts[name] = (
+                torch.cat([*tables.values()], -1) if len(tables) > 1 else tables.popitem()[1]
+            )
         return next(iter(parts.values())) if len(parts) == 1 else parts
 
-    def entries(self, batch: int) -> dict[str, Tensor]:
+    def entries(self) -> dict[str, Tensor]:
         """What tokens that the model added keep, per sample: an entry of the ledger."""
         added = [a for found in self._found.values() for e in found if (a := e.added()) is not None]
         return {"constant": torch.stack(added).sum(0)} if added else {}
@@ -286,6 +316,20 @@ class Inputs:
             name
             for name, found in self._found.items()
             if all(e.leaf.grad is None and e.handed is None for e in found)
+        ]
+
+    def doubts(self) -> list[str]:
+        """What may carry relevance of the inputs, and is not explained, in words."""
+        return [
+            f"{name} holds float tensors, which are not explained: their share is no relevance of "
+            "an input, but an entry of the ledger; a tensor is explained where it is an "
+            "argument of its own"
+            for name in self._hidden
+        ] + [
+            f"{path} looks up ids equal to {name}, and it cannot be told whether it embeds them or "
+            f"only numbers places: its share is no relevance of {name} (the ledger has it as "
+            "constant); give the model a get_input_embeddings() to say which table is the words'"
+            for name, path in self._lookups.doubts()
         ]
 
     def check_ids(self, error: Exception) -> None:

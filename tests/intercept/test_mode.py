@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -103,3 +104,23 @@ def test_writes_into_leaves_fail_as_they_always_do(write: str) -> None:
         args = () if write == "square_" else (random(3, seed=1).requires_grad_(),)
         with context, pytest.raises(RuntimeError, match="a leaf Variable"):
             getattr(leaf, write)(*args)
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+def test_what_a_model_hangs_on_its_own_tensors(ledger: bool) -> None:
+    """A hook that its forward registers acts, and a gradient that it asks for is there."""
+    kept = []
+
+    def hangs(m: Any, x: torch.Tensor) -> torch.Tensor:
+        h = m.a(x)
+        h.retain_grad()
+        kept.append(h)
+        h.register_hook(lambda g: g / 4)
+        return m.b(h)
+
+    want = lxt.attribute(inline(lambda m, x: m.b(m.a(x))), X, 0).relevance
+    got = lxt.attribute(inline(hangs), X, 0, ledger=ledger)
+    assert relative_error(got.relevance, want / 4) < 1e-12
+    assert kept[0].grad is not None
+    if ledger:
+        assert not got.ledger.closed  # what the hook takes away is nobody's

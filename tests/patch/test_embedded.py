@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
+from lxt_like.errors import InputError
 from lxt_like.patch.embedded import Layout, input_embeddings, is_alike, layout_of, shifted
 
 IDS = torch.tensor([[3, 4, 5], [6, 7, 8]])
@@ -96,6 +97,41 @@ def test_added_tokens_are_an_entry_of_the_ledger(batch: int) -> None:
     assert torch.allclose(found.ledger.entries["constant"], prompt.expand(batch), atol=1e-12)
     assert float(found.ledger.gap.abs().max()) < 1e-12
     assert found.gradient.shape == (batch, 3, 4)
+
+
+SYMMETRIC = torch.tensor([[1, 7, 4], [7, 2, 5], [4, 5, 3]])
+
+
+class Weighted(nn.Module):
+    """sum_t t * head(words(ids)[t]), of ids that lie time first or not, or were copied so."""
+
+    def __init__(self, first: bool, copied: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = nn.Embedding(20, 4), nn.Linear(4, 2, bias=False)
+        self.first, self.copied = first, copied
+        self.double()
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        ids = input_ids.t() if self.first else input_ids
+        x = self.words(ids.contiguous().clone() if self.copied else ids)
+        x = x if self.first else x.transpose(0, 1)
+        return self.head((x * torch.arange(1, len(x) + 1)[:, None, None]).sum(0))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize("ids", [SYMMETRIC, SYMMETRIC.t(), SYMMETRIC[:2, :2], SYMMETRIC + IDS[:1]])
+def test_ids_that_are_their_own_transpose(first: bool, copied: bool, ids: Tensor) -> None:
+    """Where their memory tells how they lie a batch is as its samples are; else it is refused."""
+    model = Weighted(first, copied)
+    if copied and torch.equal(ids, ids.t()):
+        with pytest.raises(InputError, match="input_ids equals itself with rows and columns"):
+            lxt.attribute(model, {"input_ids": ids}, 1)
+        return
+    found = lxt.attribute(model, {"input_ids": ids}, 1).relevance
+    alone = [lxt.attribute(model, {"input_ids": row[None]}, 1).relevance for row in ids]
+    assert torch.allclose(found, torch.cat(alone), atol=1e-12)
 
 
 class InParts(nn.Module):

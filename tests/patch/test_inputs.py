@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like.demo import sentiment
-from lxt_like.errors import InputError, ModelError
+from lxt_like.errors import InputError, ModelError, UnexplainedWarning
 from lxt_like.patch.inputs import Inputs, module_of
 from tests.models.tiny import build, inputs
-from tests.support import draw
+from tests.support import draw, random
 
 IDS = torch.tensor([[1, 2, 3]])
 
@@ -34,13 +35,13 @@ class Words(nn.Module):
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_the_models_own_word_comes_first(tells: bool) -> None:
+def test_every_table_of_the_ids_counts(tells: bool) -> None:
     model = draw(Words(tells)).double()
     got = lxt.attribute(model, {"input_ids": IDS}, 0, ledger=True)
-    table = model.second if tells else model.first
-    want = table.weight[IDS] @ model.head.weight[0] / 3
+    want = (model.first.weight + model.second.weight)[IDS] @ model.head.weight[0] / 3
     torch.testing.assert_close(got.relevance, want)
     assert got.ledger.closed
+    assert "constant" not in got.ledger.entries
 
 
 def test_what_is_not_explained() -> None:
@@ -114,6 +115,67 @@ def test_scale_is_an_input_too() -> None:
     got = lxt.attribute(model, given, 0, ledger=True)
     assert set(got.relevance) == {"input_ids", "scale"}
     assert got.ledger.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "aside"),
+    [
+        ("composition", False),
+        ("masked_image", False),
+        ("unlabeled", False),
+        ("biased_features", False),
+        ("cached", False),
+        ("position_embeddings", True),
+        ("start_positions", True),
+        ("cross_attn_head_mask", True),
+        ("attentionMask", True),
+        ("mask2", True),
+        ("labels", True),
+        ("relative_bias", True),
+        ("past_cache", True),
+        ("bool_masked_pos", True),
+    ],
+)
+def test_whole_words_of_a_name_say_what_is_no_input(name: str, aside: bool) -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 2, bias=False)
+
+        def forward(self, x: Tensor, **rest: Tensor) -> Tensor:
+            return self.head(x + rest[name])
+
+    model = draw(Sum()).double()
+    given = {"x": random(1, 4), name: random(1, 4, seed=1)}
+    found = lxt.attribute(model, given, 0).relevance
+    assert set(found) == set(given) if not aside else isinstance(found, Tensor)
+    if not aside:
+        want = model(**given)[0, 0].item()
+        assert float(found["x"].sum() + found[name].sum()) == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict", "mask"])
+def test_floats_that_are_not_explained_are_named(kind: str) -> None:
+    name = "masks" if kind == "mask" else "extra"
+    part = random(1, 4, seed=1)
+    pack: Any = {"list": [part], "tuple": ((part,),), "dict": {"a": part}}.get(kind, [part])
+
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 2, bias=False)
+
+        def forward(self, x: Tensor, **rest: Any) -> Tensor:
+            return self.head(x + part)
+
+    model = draw(Sum()).double()
+    given = {"x": random(1, 4), name: pack, "sizes": [(3, 4), torch.tensor([1])]}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lxt.attribute(model, given, 0)
+    said = [str(w.message) for w in caught if w.category is UnexplainedWarning]
+    assert len(said) == (kind != "mask")
+    assert all(m.startswith("extra holds float tensors, which are not explained") for m in said)
 
 
 @pytest.mark.parametrize("given", [[1, 2], (IDS,), 3, None, "text"])

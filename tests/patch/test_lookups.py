@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import transformers
 from torch import Tensor, nn
 
 import lxt_like as lxt
+from lxt_like.errors import UnexplainedWarning
 from tests.models import zoo
 from tests.oracles.arrays import relative_error
 
@@ -87,6 +89,103 @@ def test_segments_from_the_table_of_the_words() -> None:
         # without ids the last token is read, as it is here
         want = lxt.attribute(model, {"inputs_embeds": embeds, **rest}, lambda y: y[:, 0])
         torch.testing.assert_close(found.relevance, want.relevance.sum(-1))
+
+
+class Scaled(nn.Embedding):
+    """As the per-layer tables of Gemma 3n."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return 3.0 * super().forward(input)
+
+
+class Places(nn.Embedding):
+    """As BART's: called with the ids, it numbers their places."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(torch.arange(input.shape[1]).expand(input.shape))
+
+
+class Tables(nn.Module):
+    """sum_t head(a(ids) + [b(ids), c(ids)] + places): three tables embed ids, two of half width.
+
+    ``copies``: the tables that are given a copy; ``tells``: which table the model says is the
+    words'; ``first``: the table of places comes first.
+    """
+
+    def __init__(self, copies: str = "", tells: str = "", first: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = nn.Embedding(30, 8), nn.Embedding(30, 4), Scaled(30, 4)
+        self.places, self.asks = nn.Embedding(6, 8), Places(30, 8)
+        self.head = nn.Linear(8, 3)
+        self.copies, self.first = copies, first
+        if tells:
+            self.get_input_embeddings = lambda: getattr(self, tells)
+        self.double().eval()
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        places = torch.arange(input_ids.shape[1]).expand(input_ids.shape)
+        places = places if position_ids is None else position_ids
+        beside = self.places(places) + self.asks(input_ids) if self.first else 0
+        found = {n: input_ids.clone() if n in self.copies else input_ids for n in "abc"}
+        words = self.a(found["a"]) + torch.cat([self.b(found["b"]), self.c(found["c"])], -1)
+        if not self.first:
+            beside = self.places(places) + self.asks(input_ids)
+        return self.head((words + beside).sum(1))
+
+    def words(self, ids: Tensor, tables: str = "abc", scale: float = 3.0) -> Tensor:
+        """The parts of the score for class 1, token by token: each table's share."""
+        weight = self.head.weight[1].detach()
+        share = {"a": self.a.weight @ weight, "b": self.b.weight @ weight[:4]}
+        share["c"] = scale * self.c.weight @ weight[4:]
+        return sum((share[name] for name in tables), torch.zeros(30).double())[ids].detach()
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("tells", ["", "a", "c"])
+@pytest.mark.parametrize("copies", ["", "a", "bc", "abc"])
+def test_ids_that_several_tables_embed(copies: str, tells: str, first: bool) -> None:
+    model = Tables(copies, tells, first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnexplainedWarning)
+        found = lxt.attribute(model, {"input_ids": WORDS}, 1, ledger=True)
+    torch.testing.assert_close(found.relevance, model.words(WORDS))
+    assert found.ledger is not None
+    assert found.ledger.closed
+    embedded = torch.cat([model.a(WORDS), model.b(WORDS), model.c(WORDS)], -1)
+    torch.testing.assert_close((embedded * found.gradient).sum(-1), found.relevance)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("tells", ["", "a", "c"])
+@pytest.mark.parametrize("ids", [torch.arange(5)[None], torch.zeros_like(WORDS)])
+def test_places_that_equal_the_ids_are_none_of_them(ids: Tensor, tells: str, first: bool) -> None:
+    for rest in ({}, {"position_ids": ids}, {"position_ids": ids.clone()}):
+        model = Tables("", tells, first)
+        model.c = nn.Embedding(30, 4).double()
+        found = lxt.attribute(model, {"input_ids": ids, **rest}, 1)
+        torch.testing.assert_close(found.relevance, model.words(ids, scale=1.0))
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_the_named_table_counts_whatever_it_is_given(first: bool) -> None:
+    ids = torch.tensor([[0, 1, 2]])
+    model = Tables("a", "a", first)
+    model.c = nn.Embedding(30, 4).double()
+    found = lxt.attribute(model, {"input_ids": ids}, 1)
+    torch.testing.assert_close(found.relevance, model.words(ids, scale=1.0))
+
+
+def test_what_cannot_be_told_is_said() -> None:
+    """A copy of ids that may be places: they are explained by the table that took themselves."""
+    ids = torch.tensor([[0, 1, 2]])
+    model = Tables("bc")
+    with pytest.warns(UnexplainedWarning) as caught:
+        found = lxt.attribute(model, {"input_ids": ids}, 1)
+    torch.testing.assert_close(found.relevance, model.words(ids, "a"))
+    said = [str(w.message) for w in caught if w.category is UnexplainedWarning]
+    assert sorted(m.split()[0] for m in said) == ["asks", "b", "c", "places"]
+    assert all("looks up ids equal to input_ids" in m for m in said)
 
 
 class Asks(nn.Module):
