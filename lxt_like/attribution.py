@@ -223,7 +223,7 @@ class _Run:
             lean=self.lean,
         )
         patch.session.measure = self.measure
-        patch.session.frozen = self.lean
+        patch.session.known, patch.session.frozen = True, self.lean
         patch.session.steps = self.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None

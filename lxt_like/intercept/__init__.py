@@ -2,7 +2,7 @@
 
 from . import handlers as _handlers
 from .functions import handles_function, install_functions, opened, remove_functions
-from .given import begin
+from .given import begin, explain_all
 from .mode import active, interceptor
 from .registry import ENTRIES, handles, in_place, register
 from .session import Session, Step, types_of
@@ -15,6 +15,7 @@ __all__ = [
     "Step",
     "active",
     "begin",
+    "explain_all",
     "handles",
     "handles_function",
     "in_place",

@@ -8,10 +8,13 @@ from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..rules.live import explain_at
 from .session import Session
+from .transform import transformed
+from .trust import now
 
 _ITEMS = (list, tuple, set, frozenset, deque)
 _OPAQUE = (str, bytes, int, float, complex, type, ModuleType, nn.Module)
@@ -20,17 +23,29 @@ _OPAQUE = (str, bytes, int, float, complex, type, ModuleType, nn.Module)
 def begin(session: Session, given: Any, trained: bool) -> None:
     """A call begins: the tensors that it hands in are explained, wherever they come from.
 
+    Unless what is explained was named before, by ``session.known``.
+
     Args:
         given: its arguments, in any containers.
         trained: whether some parameter may require grad.
     """
-    found = False
-    for t in tensors_in(given):
-        if t.requires_grad and not isinstance(t, nn.Parameter):
-            explain_at(t)
-            found = True
-    session.given = found
-    session.unasked = trained and not found
+    session.given = session.known or explain_all(session, given)
+    session.unasked = trained and not session.given
+    if session.frozen:
+        session.start = now()
+
+
+def explain_all(session: Session, given: Any) -> bool:
+    """Explain all that requires grad in these containers, parameters aside; whether any does."""
+    if transformed() or torch.is_inference_mode_enabled():  # where nothing takes a rule
+        return False
+    nodes = [
+        explain_at(t)
+        for t in tensors_in(given)
+        if t.requires_grad and not isinstance(t, nn.Parameter)
+    ]
+    session.held += nodes
+    return bool(nodes)
 
 
 def tensors_in(given: Any) -> Iterator[Tensor]:

@@ -16,12 +16,12 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import UnruledError
 from ..rules.base import RuleFunction
-from ..rules.live import is_live
+from ..rules.live import is_live, is_weight_leaf
 from .registry import Func, name_of
+from .trust import ForeignWeightError
 
 Node = Any  # torch.autograd.graph.Node, or the class of a custom Function
 
@@ -265,24 +265,21 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
 _NOTHING = Wanted()
 
 
-class ForeignWeightError(UnruledError):
-    """A parameter that requires grad is on the path from the score to the input."""
-
-
 def find_unruled(
     outputs: Iterable[Tensor], wanted: Wanted = _NOTHING, frozen: bool = False
 ) -> tuple[list[Unruled], list[Node]]:
     """The operations without a rule above ``outputs``, and the reentrant checkpoint nodes.
 
     Raises:
-        ForeignWeightError: a parameter requires grad, and ``frozen`` says that none does.
+        ForeignWeightError: a weight requires grad, and ``frozen`` says that none does.
     """
     outputs = list(outputs)
     edges = edges_of(outputs)
     if frozen:
         for node, before in edges.items():
-            if not before and isinstance(getattr(node, "variable", None), nn.Parameter):
-                raise ForeignWeightError("a parameter that the model does not own requires grad")
+            leaf = None if before else getattr(node, "variable", None)
+            if leaf is not None and is_weight_leaf(leaf):
+                raise ForeignWeightError
     open_ = []
     for node, before in edges.items():
         verdict = _verdict(node)
@@ -299,7 +296,7 @@ def find_unruled(
     found: list[Node] = []
     checkpoints: list[Node] = []
     for node in open_:
-        if not is_live(node):
+        if not (is_live(node) or node.name() in _MEANS):  # what is behind those is not known
             continue
         if is_checkpoint(node):
             checkpoints.append(node)

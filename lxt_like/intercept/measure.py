@@ -117,7 +117,7 @@ class Measure:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
         live = torch.is_grad_enabled() and any(is_active(t) for t in tensors)
-        if live and (kind == "composite" or _is_apart(func, args, kwargs)):
+        if kind == "leaf" or (live and (kind == "composite" or _is_apart(func, args, kwargs))):
             return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.overrides import TorchFunctionMode
 
-from ..rules.live import explain_at, is_active, is_weight
+from ..rules.live import all_named, explain_at, is_active, is_weight, trusts
 from ..rules.rows import linear_by_rows
 from .aten import ATEN, as_torch
 from .causes import out_of_place, overwrites
@@ -24,6 +24,7 @@ from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, replace, tag
 from .transform import run_transformed, transformed
+from .trust import check_trusted
 from .twins import put_twin, shift_twin, twin
 
 saved_tensor_hooks = torch._C._autograd._top_saved_tensors_default_hooks
@@ -60,6 +61,10 @@ class Interceptor(TorchFunctionMode):
             return func(*args, **kwargs) if kwargs else func(*args)
         if transformed():
             return run_transformed(session, func, args, kwargs or {})
+        if session.frozen and trusts():
+            check_trusted(args, session.start)
+            if kwargs:
+                check_trusted(kwargs.values(), session.start)
         if func is dropout and kwargs and kwargs.get("training") is False:
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
         if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
@@ -107,7 +112,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         if plain is not None:
             return _in_place(session, plain, (args[0], *rest), options)
         out = func(*args, **kwargs)
-        hand_on(session, func, args, kwargs, out)
+        hand_on(func, args, kwargs, out)
         if session.noting:
             session.note(out, func)
         return out
@@ -120,7 +125,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     mates = tuple(twin(t) for t in args[:2]) if session.first_layer and plain is not None else ()
     out = func(*args, **kwargs)
     if handler is None and plain is None:
-        hand_on(session, func, args, kwargs, out)
+        hand_on(func, args, kwargs, out)
     if plain is not None and any(mates):  # a constant's product: another function has its rule
         shift_twin(plain, args, kwargs, out, mates)
     return out
@@ -189,11 +194,12 @@ def active(session: Session | None) -> Iterator[None]:
     mode.session = session
     entered = session is not None and not _is_on(mode)
     try:
-        if entered:
-            with mode:
+        with all_named(session is not None and session.given):
+            if entered:
+                with mode:
+                    yield
+            else:
                 yield
-        else:
-            yield
     finally:
         mode.session = before
 

@@ -12,31 +12,23 @@ from torch import Tensor
 
 from ..rules.live import is_active
 from .registry import ENTRIES, Func
-from .session import Session
 from .tags import RANK, ROLE, Tag, flat, follow, put, tag
 
 WEIGHTS = frozenset(role for role, rank in RANK.items() if rank > 1)
 """Not ``activation``: a sum of activations is a signal."""
 
 
-def is_signal(session: Session, t: Any) -> bool:
-    """Whether ``t`` depends on the explained input; a ledger reads constants through leaves."""
-    return is_active(t) and (session.measure is None or not t.is_leaf)
-
-
-def common_role(session: Session, tensors: Iterable[Any]) -> str | None:
+def common_role(tensors: Iterable[Any]) -> str | None:
     """The role that all the signals among ``tensors`` have."""
-    found = {
-        None if (known := tag(t)) is None else known.role for t in tensors if is_signal(session, t)
-    }
+    found = {None if (known := tag(t)) is None else known.role for t in tensors if is_active(t)}
     return found.pop() if len(found) == 1 else None
 
 
-def give(session: Session, tensors: Iterable[Any], out: Any, role: str | None) -> None:
+def give(tensors: Iterable[Any], out: Any, role: str | None) -> None:
     """Give ``out`` the role that it has from the signals among ``tensors``."""
     if role is None:
         return
-    first = next(t for t in tensors if is_signal(session, t))
+    first = next(t for t in tensors if is_active(t))
     known = tag(first)
     for t in flat((out,)):
         put(t, Tag(role, axis=None if known is None else follow(first, known.axis, t)))
@@ -52,9 +44,7 @@ _KEEP = frozenset(
 _REDUCE = frozenset({"sum", "mean", "nansum"})
 
 
-def hand_on(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> None:
+def hand_on(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Give ``out`` the role of the weights that it was made of.
 
     Attention weights may also be cumulated, or summed over another axis than their own: over that
@@ -63,10 +53,10 @@ def hand_on(
     tensors = list(flat((*args, *kwargs.values())))
     if not any(hasattr(t, ROLE) for t in tensors):
         return
-    role = common_role(session, tensors)
+    role = common_role(tensors)
     name = ENTRIES[func].name if func in ENTRIES else getattr(func, "__name__", "")
     if (role in WEIGHTS and name in _KEEP) or (role == "softmax" and name == "cumsum"):
-        give(session, tensors, out, role)
+        give(tensors, out, role)
     elif role == "softmax" and name in _REDUCE:
         axis = _reduced(args, kwargs)
         if axis is not None:

@@ -15,7 +15,7 @@ from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
 from ..rules.linear import LinearRule
-from ..rules.live import is_active
+from ..rules.live import all_named, is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, Wanted, claim, find_unruled, note
@@ -56,9 +56,12 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: the model was called
-    with a tensor to explain, so that what it looks up by ids is not what is explained;
-    ``unasked``: with none, so that perhaps nothing but parameters takes relevance.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: what is explained went
+    through ``explain_at``, so that other leaves, and what is looked up by ids, are weights;
+    ``known``: it did before the model was called, whose arguments are not asked;
+    ``unasked``: nothing did, so that perhaps nothing but parameters takes relevance;
+    ``held``: the nodes of what is explained, for as long as the model runs; ``start``: the number
+    that autograd's next node had when it began.
     """
 
     composite: Composite
@@ -76,8 +79,11 @@ class Session:
     on_heads: Callable[[str, Tensor], None] | None = None
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    known: bool = False
     given: bool = False
     unasked: bool = False
+    held: list[Node] = field(default_factory=list)
+    start: int = 0
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
     first_layer: bool = field(init=False)
@@ -244,7 +250,8 @@ class Session:
         outputs = list(outputs)
         if self.merging:
             merge(outputs)
-        found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
+        with all_named(self.given):
+            found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
         if found:
             self._refuse(found)
         return checkpoints

@@ -108,8 +108,7 @@ def shift_twin(
     """
     mates = tuple(twin(t) for t in args[:2]) if before is None else before
     at = [i for i, m in enumerate(mates) if m is not None]
-    # a ledger reads constants through leaves of its own
-    signals = [t for t in args[:2] if is_active(t) and not t.is_leaf]
+    signals = [t for t in args[:2] if is_active(t)]
     if len(at) == 1 and len(signals) == 1:
         found = mates[at[0]]
         assert found is not None

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ..composites import Composite
 from ..composites import composite as resolve
 from ..intercept import Session, active, begin, interceptor
-from ..intercept.transform import transformed
 
 
 class Ruled(nn.Module):
@@ -42,8 +41,7 @@ def under(composite: str | Composite, function: Any, *args: Any, **kwargs: Any) 
         return function(*args, **kwargs)
     session = Session(resolve(composite))
     session.stack.append(("", ()))
-    if not transformed():  # their tensors take no rules
-        begin(session, (args, kwargs), torch.is_grad_enabled())
+    begin(session, (args, kwargs), torch.is_grad_enabled())
     with active(session):
         return function(*args, **kwargs)
 

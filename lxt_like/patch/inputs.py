@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError, ModelError
 from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
+from ..rules.live import explain_at
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups
@@ -57,6 +58,7 @@ class _Explained:
         self.leaf, self.shape, self.tokens = leaf, shape, tokens
         self.layout = layout or Layout()
         self._twin: Tensor | None = None
+        self._nodes = [explain_at(leaf)]
 
     @property
     def twin(self) -> Tensor:
@@ -66,6 +68,7 @@ class _Explained:
             kind = upcast(self.leaf.detach()[:0]).dtype
             made = torch.zeros((), dtype=kind, device=self.leaf.device).expand(self.leaf.shape)
             self._twin = made.requires_grad_()
+            self._nodes.append(explain_at(self._twin))
         return self._twin
 
     @property
@@ -210,7 +213,9 @@ class Inputs:
         if keep:
             made = _Explained(leaf, self._ids[name].shape, tokens=True, layout=layout)
             self._found.setdefault(name, []).append(made)
-        return leaf.clone()  # the model may write into it
+        given = leaf.clone()  # the model may write into it
+        explain_at(given)
+        return given
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any

@@ -176,12 +176,12 @@ class Patch:
             return self._elsewhere(scoped, args, kwargs)
         outermost = not session.stack and again is None
         if outermost:
+            refuse_given((args, kwargs))
+            begin(session, (args, kwargs), any(p.requires_grad for p in self._parameters))
             session.totals = None
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
-            refuse_given((args, kwargs))
-            begin(session, (args, kwargs), any(p.requires_grad for p in self._parameters))
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
@@ -191,6 +191,8 @@ class Patch:
                     out = scoped.original(*args, **kwargs)
         finally:
             session.stack.pop()
+            if outermost:
+                session.held.clear()
         if again is not None:
             if watched and not again.kept and self._observer is not None:
                 self._observer.on_again(path)
@@ -258,6 +260,7 @@ class Patch:
             )
         session, observer = self.session, self._observer
         self.session = Session(session.composite, counting=True, others=session.others)
+        self.session.given = session.given
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import PatchError
-from ..intercept import active
+from ..intercept import active, explain_all
 from .outputs import tensors_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Recomputed:
         since: when its forward ran; patches put on later do not apply.
         kept: the forward's graph was kept, and only what it saved is computed again.
         checked: the graph that it makes in the backward has to be checked.
+        cut: its arguments are leaves in the backward: nothing of the forward's graph was kept.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Recomputed:
     ) -> None:
         self.patch, self.function = patch, function
         self.path, self.types = path, types
-        self.checked, self.kept = checked, counts is not None
+        self.checked, self.kept, self.cut = checked, counts is not None, False
         self.since = tick()
         self._counts = counts  # of operations before it, in execution order
 
@@ -73,13 +74,17 @@ class Recomputed:
                 "restored before it; call backward() inside the patch"
             )
         if running_backward() == patch.backward:  # the forward itself
+            self.cut |= not torch.is_grad_enabled()
             return self._run(args, kwargs)
         outer = recomputing()
         _here.now = outer or self
+        if self.cut or self.checked:
+            explain_all(patch.session, (args, kwargs))
         try:
             out = self._run(args, kwargs)
         finally:
             _here.now = outer
+            patch.session.held.clear()
         if patch.session.measure is not None:
             out = patch.session.measure.handed_back(out, self.path)
         if self.checked and torch.is_grad_enabled():

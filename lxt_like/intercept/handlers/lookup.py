@@ -1,11 +1,14 @@
-"""Looking up rows by ids: the words that are explained, where a model is given nothing but ids."""
+"""What is explained from within a model: looked-up rows, and leaves that somebody makes there."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from ...rules.live import explain_at
-from ..registry import Func, handles
+from ..registry import ENTRIES, Entry, Func, handles
 from ..roles import hand_on
 from ..session import Session
 
@@ -17,6 +20,20 @@ def _look_up(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     if not session.given and out.requires_grad:
         explain_at(out)
         session.unasked = False
-    hand_on(session, func, args, kwargs, out)
+    hand_on(func, args, kwargs, out)
     session.note(out, func)
     return out
+
+
+@handles("leaf", "requires_grad_")
+def _leaf(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A hidden state that a hook cuts off from the rest, for one: no weight of the model."""
+    out = func(*args, **kwargs)
+    x = args[0]
+    if x.is_leaf and x.requires_grad and not isinstance(x, nn.Parameter):
+        session.held.append(explain_at(x))
+    return out
+
+
+_set: Any = vars(torch.Tensor.__base__)["requires_grad"].__set__
+ENTRIES[_set] = Entry("requires_grad", "leaf", _leaf)

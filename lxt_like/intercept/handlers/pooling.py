@@ -34,7 +34,7 @@ def _pad(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         rest = {k: v for k, v in kwargs.items() if k != "value"}
         place = partial(_call, func, args[1:], kwargs)
         _frame(session, out, args[0], partial(_call, func, args[1:number], rest), place)
-    hand_on(session, func, args, kwargs, out)
+    hand_on(func, args, kwargs, out)
     return out
 
 

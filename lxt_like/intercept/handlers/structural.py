@@ -15,7 +15,7 @@ from torch import Tensor
 from ...rules.add import Ratio
 from ..causes import MOVED, filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
-from ..roles import WEIGHTS, common_role, give, is_signal
+from ..roles import WEIGHTS, common_role, give
 from ..session import Session
 from ..tags import Tag, carry, flat, follow, replace, tag
 from ..twins import cast_twin, move_twin, move_twin_in_place, put_twin, shift_twin, twin
@@ -29,7 +29,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-    requires_grad_ channel_shuffle
+    channel_shuffle
 """.split()
 
 _BY_VALUE = ("topk", "sort")
@@ -93,7 +93,7 @@ def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     """Weights written into constants (a router's dense form) stay weights."""
     out = func(*args, **kwargs)
     tensors = list(flat((*args, *kwargs.values())))
-    give(session, tensors, out, common_role(session, tensors))
+    give(tensors, out, common_role(tensors))
     return out
 
 
@@ -102,7 +102,7 @@ def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     parts = list(flat((*args, *kwargs.values())))
     if getattr(func, "__name__", "") in ("copy_", "overwritten"):
         parts = [t for t in parts if t is not args[0]]
-    role = common_role(session, parts)
+    role = common_role(parts)
     out = func(*args, **kwargs)
     replace(args[0] if out is None else out, None if role is None else Tag(role))
     return out
@@ -112,14 +112,14 @@ def _join(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     """Weights joined to weights are weights."""
     out = func(*args, **kwargs)
     tensors = args[0] if args else kwargs.get("tensors", ())
-    give(session, tensors, out, common_role(session, tensors))
+    give(tensors, out, common_role(tensors))
     return out
 
 
 def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     rule = _splitting(session, func, args)
     out = func(*args, **kwargs) if rule is None else _split(rule, func, args, kwargs)
-    give(session, args[:2], out, _role_of_sum(session, args))
+    give(args[:2], out, _role_of_sum(args))
     if session.first_layer:
         shift_twin(func, args, kwargs, out)
     return out
@@ -128,7 +128,7 @@ def _add(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
 def _add_in_place(
     session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    role = _role_of_sum(session, args)
+    role = _role_of_sum(args)
     rule = _splitting(session, func, args)
     mates = tuple(twin(t) for t in args[:2]) if session.first_layer else ()
     if rule is None:
@@ -144,7 +144,7 @@ def _add_in_place(
 
 def _splitting(session: Session, func: Func, args: tuple[Any, ...]) -> Ratio | None:
     """The rule that splits a sum of two signals, if the composite has one for it."""
-    if not session.ratio or len(args) < 2 or not all(is_signal(session, t) for t in args[:2]):
+    if not session.ratio or len(args) < 2 or not all(is_active(t) for t in args[:2]):
         return None
     rule = session.rule("add", func)
     return rule if isinstance(rule, Ratio) else None
@@ -163,12 +163,12 @@ def _split(rule: Ratio, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any
     return rule.add(partial(form, alpha=alpha), args[0], args[1], factors)
 
 
-def _role_of_sum(session: Session, args: tuple[Any, ...]) -> str | None:
+def _role_of_sum(args: tuple[Any, ...]) -> str | None:
     """A weight plus a constant, or weights, is a weight still; plus another signal it is none."""
     if all(tag(t) is None for t in args[:2]):
         return None
-    role = common_role(session, args[:2])
-    signals = [t for t in args[:2] if is_signal(session, t)]
+    role = common_role(args[:2])
+    signals = [t for t in args[:2] if is_active(t)]
     if role == "odd" and not all(isinstance(t, Tensor) for t in args[:2]):
         return "gate"  # 1 + tanh, 1 + erf: the gate of an activation written inline
     if role is None or (len(signals) > 1 and role not in WEIGHTS):
