@@ -21,7 +21,7 @@ from .checkpoint import Wrap
 from .graph import Node, Unruled, Wanted, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
-from .tags import tag
+from .tags import flat, tag
 
 if TYPE_CHECKING:
     from .measure import Measure
@@ -123,10 +123,10 @@ class Session:
         """Whether a linear operation can be left to autograd: no rule, nothing to declare."""
         return _is_gradient(rule) and (self.measure is None or isinstance(rule, Gradient))
 
-    def claim_linear(self, kind: str, out: Any, func: Func, inputs: Iterable[Any]) -> None:
+    def claim_linear(self, kind: str, out: Any, args: tuple[Any, ...]) -> None:
         """A handler has seen this operation, which has its plain gradient by its rule."""
         if self.wanted.biases or kind in self.wanted.kinds:
-            self.claim(out, func, inputs)
+            self.claim(out, args, {})
 
     def leaves_alone(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
         """Whether F.linear needs no handler: most calls of a transformer, so they are short."""
@@ -219,9 +219,9 @@ class Session:
             self._seen.add(message)
             warnings.warn(message, UnruledWarning, stacklevel=2)
 
-    def claim(self, out: Any, func: Func, inputs: Iterable[Any]) -> None:
-        """The nodes from ``inputs`` to ``out`` are covered by a rule."""
-        claim(out, inputs)
+    def claim(self, out: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The nodes from the call's arguments to ``out`` are covered by a rule."""
+        claim(out, flat((*args, *kwargs.values())))
 
     def note(self, out: Any, func: Func) -> None:
         """Remember which function made ``out`` and where, for error messages."""

@@ -82,7 +82,7 @@ def _ruled(
         out = rule.activation(function, shape, x, session.measure)
     else:
         out = function(x)
-        session.claim(out, func, (x,))
+        session.claim(out, args, kwargs)
     ruled = isinstance(rule, Identity) and not shape.offset
     put_activation(out, role, Activation(x, function, shape.factor(function) if ruled else None))
     return out

@@ -56,7 +56,7 @@ def _logsumexp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict
         whole = ENTRIES[func].name == "log_softmax"
         share = partial(_log_softmax_share if whole else _sum_share, x.detach().clone(), dim)
         session.measure.declare(out, share if whole else partial(share, kept))
-    session.claim(out, func, (x,))
+    session.claim(out, args, kwargs)
     return out
 
 

@@ -64,7 +64,7 @@ def _sdpa(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     if is_one_kernel(out):
         claim_node(out)
     else:
-        session.claim(out, func, (q, k, v, mask))
+        session.claim(out, args, kwargs)
     if session.on_heads is not None and out.dim() == 4:
         session.on_heads(session.path, out)
     return out

@@ -50,7 +50,7 @@ def pair(
     rule = session.rule("bilinear", func)
     if not isinstance(rule, Uniform):
         out = func(*args, **kwargs)
-        session.claim(out, func, (a, b))
+        session.claim(out, args, kwargs)
         return out
     op = _With(func, args, kwargs, at)
     roles = rule.weights["bilinear"]
@@ -61,7 +61,7 @@ def pair(
         out = op(consumer(a), b.detach())
     else:
         out = rule.bilinear(op, a, b)
-    session.claim(out, func, (a, b))
+    session.claim(out, args, kwargs)
     _report_heads(session, a, out)
     return out
 
@@ -148,9 +148,9 @@ def times_constant(
             made, weight = _as_map(func, args, kwargs, at)
             out = ruled(session, rule, func, call, made, x, weight, bias)
     if any(is_active(t) for t in args if t is not x):
-        session.claim(out, func, args)
+        session.claim(out, args, kwargs)
     else:
-        session.claim_linear("linear", out, func, (x,))
+        session.claim_linear("linear", out, (x,))
     mix(x, out, _axis_after(func, args, at))
     return out
 

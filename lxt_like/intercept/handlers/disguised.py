@@ -14,6 +14,7 @@ from ..session import Session
 from .bilinear import pair, times_constant
 from .common import argument, is_active
 from .shift import is_shifted, shifted
+from .valued import valued
 
 
 @handles("power", "prod", "var")
@@ -35,13 +36,21 @@ def _homogeneous(
     return out
 
 
-@handles("matmul", "bilinear", apart=is_shifted)
+def _is_apart(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    made = is_active(argument(args, kwargs, 2, "weight", None))
+    return made or is_shifted(func, args, kwargs)
+
+
+@handles("matmul", "bilinear", apart=_is_apart)
 def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """y_k = a W_k b + bias: a matrix product of a and b where both are signals."""
     if is_shifted(func, args, kwargs):
         return shifted(session, func, args, kwargs)
-    live = [i for i in (0, 1) if is_active(args[i])]
+    weight = argument(args, kwargs, 2, "weight", None)
     bias = argument(args, kwargs, 3, "bias", None)
+    if is_active(weight):
+        return _in_steps(session, func, args, kwargs, weight, bias)
+    live = [i for i in (0, 1) if is_active(args[i])]
     if len(live) == 1:
         return times_constant(session, func, args, kwargs, live[0], bias)
     if not live:
@@ -49,6 +58,23 @@ def _bilinear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[
     if session.measure is not None and bias is not None:
         session.measure.add_constant(bias)
     return pair(session, func, args, kwargs)
+
+
+def _in_steps(
+    session: Session,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    weight: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
+    """W made of the input: a product of a and W, then of that and b."""
+    value = func(*args, **kwargs)
+    out = session.run(torch.einsum, "...i,kij->...kj", args[0], weight)
+    out = session.run(torch.einsum, "...kj,...j->...k", out, args[1])
+    if bias is not None:
+        out = session.run(torch.add, out, bias)
+    return valued(out, value)
 
 
 @handles("product", "addcdiv")
@@ -64,5 +90,5 @@ def _addcdiv(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
         rest = x if other else torch.div(a, b) * kwargs.get("value", 1)
         session.measure.add_constant(rest)
     out = func(x, a, b, **kwargs)
-    session.claim(out, func, (x, a, b))
+    session.claim(out, args, kwargs)
     return out

@@ -71,9 +71,9 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
             put_cause(out, "cut")
             return out
     if isinstance(rule, Gradient):
-        session.claim(out, asked, (x, weight))
+        session.claim(out, args, kwargs)
     else:
-        session.claim_linear(kind, out, asked, (x,))
+        session.claim_linear(kind, out, (x,))
     mix(x, out, _axis_after(kind, x, weight))
     return out
 
@@ -101,7 +101,7 @@ def _made(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     else:
         call = partial(_with_weight, func, x, bias, given)
         out = ruled(session, rule, func, call, made, weight, x, bias)
-    session.claim(out, func, (weight,))
+    session.claim(out, args, kwargs)
     return out
 
 

@@ -14,7 +14,6 @@ from ...rules.norm import ConstantScale, _BetaShare
 from ..merge import follow, operation_of
 from ..registry import ENTRIES, Func, Handler, handles, register
 from ..session import Session
-from ..tags import flat
 from .common import is_active
 from .valued import valued
 
@@ -30,7 +29,7 @@ def _rule(session: Session, func: Func) -> ConstantScale | None:
 def _plain(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """With its own gradient; of a constant a norm is linear in its weight and bias."""
     out = func(*args, **kwargs)
-    session.claim(out, func, flat((*args, *kwargs.values())))
+    session.claim(out, args, kwargs)
     return out
 
 
@@ -156,7 +155,7 @@ def _running_norm(
     x = given["input"]
     rule = session.rule("norm", func)
     out = func(*args, **kwargs)
-    session.claim(out, func, (x,))
+    session.claim(out, args, kwargs)
     if out.grad_fn is not None and out.dim() > 2 and out.shape[0] == 1:
         out.grad_fn.register_prehook(_StridesOf(out.stride()))
     if given.get("running_mean") is None:

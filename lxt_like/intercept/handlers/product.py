@@ -24,7 +24,7 @@ def multiply(session: Session, func: Func, a: Tensor, b: Tensor) -> Tensor:
     out: Tensor
     if isinstance(rule, Gradient):
         out = torch.mul(a, b)
-        session.claim(out, func, (a, b))
+        claim_node(out)
         return out
     weight = _weight_of(rule, a, b)
     if weight is not None:
@@ -99,7 +99,7 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     rule = session.rule("norm", func)
     if isinstance(rule, Gradient):
         out = func(*args, **kwargs)
-        session.claim(out, func, (a, b))
+        session.claim(out, args, kwargs)
         return out
     out = torch.div(a, b.detach(), **kwargs)
     carry(a, out)
@@ -168,7 +168,7 @@ def _addcmul(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     elif session.measure is not None and not any(signals):
         session.measure.add_constant(a * b, kwargs.get("value", 1), "constant")
     out = func(x, a, b, **kwargs)
-    session.claim(out, func, (x, a, b))
+    session.claim(out, args, kwargs)
     return out
 
 
@@ -185,7 +185,7 @@ def _lerp(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
         elif mixing:  # the signal mixes two constants
             session.measure.add_constant(x)
     out = func(x, y, w, **kwargs)
-    session.claim(out, func, (x, y, w))
+    session.claim(out, args, kwargs)
     return out
 
 

@@ -28,7 +28,7 @@ def _grid_sample(
     if is_active(grid) and not isinstance(session.rule("product", func), Gradient):
         grid = grid.detach()
     out = func(x, grid, *rest[0], **rest[1])
-    session.claim(out, func, (x, grid))
+    session.claim(out, args, kwargs)
     return out
 
 
@@ -37,7 +37,7 @@ def _lp_pool(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     """(sum x^p)^(1/p) is homogeneous: the plain gradient is the rule, as for a maximum."""
     out = func(*args, **kwargs)
     if is_active(args[0]):
-        session.claim(out, func, args[:1])
+        session.claim(out, args, kwargs)
     return out
 
 
@@ -51,7 +51,7 @@ def _local_response_norm(
         return func(*args, **kwargs)
     if not isinstance(session.rule("norm", func), ConstantScale):
         out = func(*args, **kwargs)
-        session.claim(out, func, (x,))
+        session.claim(out, args, kwargs)
         return out
     size = int(argument(args, kwargs, 1, "size", 0))
     alpha, beta = argument(args, kwargs, 2, "alpha", 1e-4), argument(args, kwargs, 3, "beta", 0.75)

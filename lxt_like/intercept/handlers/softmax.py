@@ -28,6 +28,6 @@ def _softmax(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     else:
         assert isinstance(rule, (Taylor, Constant))
         out = rule.softmax(_With(func, args, kwargs, (0,)), x, dim, session.measure)
-    session.claim(out, func, (x,))
+    session.claim(out, args, kwargs)
     put(out, Tag("softmax", axis=dim if dim < 0 else dim - x.dim()))
     return out

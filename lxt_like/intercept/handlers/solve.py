@@ -21,7 +21,7 @@ def _solve(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
         out = func(*args, **kwargs)
     else:
         out = func(a.detach(), b, *rest, **kwargs)
-    session.claim(out, func, (a, b))
+    session.claim(out, args, kwargs)
     return out
 
 

@@ -96,6 +96,26 @@ MADE: dict[str, tuple[Body, Body]] = {
         lambda m, x: F.bilinear(m.a(x), K[None], K[None].expand(4, -1, -1), bias(m, x)),
         lambda m, x: F.bilinear(m.a(x), K[None], K[None].expand(4, -1, -1)) + bias(m, x),
     ),
+    "bilinear(x, k, W(x), c)": (
+        lambda m, x: F.bilinear(m.a(x), K[None], stack(m, x), C),
+        lambda m, x: mixed(m.a(x), K[None], stack(m, x)) + C,
+    ),
+    "bilinear(k, x, W(x))": (
+        lambda m, x: F.bilinear(K[None], m.a(x), weight=stack(m, x)),
+        lambda m, x: mixed(K[None], m.a(x), stack(m, x)),
+    ),
+    "bilinear(k, k, W(x), c)": (
+        lambda m, x: F.bilinear(K[None], 2 * K[None], stack(m, x), bias=C),
+        lambda m, x: mixed(K[None], 2 * K[None], stack(m, x)) + C,
+    ),
+    "bilinear(x, y, W(x), b(x))": (
+        lambda m, x: F.bilinear(m.a(x), m.c(x), stack(m, x), bias(m, x)),
+        lambda m, x: mixed(m.a(x), m.c(x), stack(m, x)) + bias(m, x),
+    ),
+    "bilinear of vectors(x, y, W(x))": (
+        lambda m, x: F.bilinear(m.a(x)[0, 0], m.c(x)[0, 1], stack(m, x))[None, None],
+        lambda m, x: mixed(m.a(x)[0, :1], m.c(x)[0, 1:2], stack(m, x))[None],
+    ),
     "addmm(b(x), x, W)": (
         lambda m, x: torch.addmm(bias(m, x), m.a(x)[0], K, beta=0.5, alpha=2)[None],
         lambda m, x: 0.5 * bias(m, x) + m.a(x) @ (2 * K),
@@ -119,10 +139,20 @@ MADE: dict[str, tuple[Body, Body]] = {
 }
 
 
+def stack(m: Any, x: Tensor) -> Tensor:
+    return weight(m, x)[None] * K[:, None]
+
+
+def mixed(a: Tensor, b: Tensor, w: Tensor) -> Tensor:
+    """y_k = a W_k b by matrix products: first with a, then with b."""
+    rows = torch.stack([a @ w[k] for k in range(len(w))], -2)
+    return (rows @ b[..., None])[..., 0]
+
+
 @COMPOSITE
 @pytest.mark.parametrize("name", MADE)
 def test_what_is_made_of_the_input(name: str, composite: str) -> None:
-    if name.startswith("bilinear(x, k") and composite not in COMPOSITES:
+    if name == "bilinear(x, k, W, b(x))" and composite not in COMPOSITES:
         pytest.skip("refused: F.bilinear is not ruled as a map")
     if "(k, W(x), c)" in name and "conv" in name and composite == "epsilon_alpha2_beta1":
         pytest.skip("other rules for convolutions than for products")
