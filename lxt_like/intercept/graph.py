@@ -48,8 +48,7 @@ LINEAR = frozenset(
     UpsampleNearestExact3D ChannelShuffle MaxUnpool2D MaxUnpool3D
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
-    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Norm LinalgVectorNorm
-    Std
+    FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Std
     """.split()
 )
 
@@ -63,6 +62,9 @@ KINDS = {**dict.fromkeys(_CONV, "conv"), **dict.fromkeys((*_ADDED, *_MATRIX), "l
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
 ONE_OPERAND = frozenset((*KINDS, *"Mul Outer Kron Cross PreluKernel EmbeddingBag".split()))
 _NUMERATOR = frozenset({"Div"})
+
+ORDERS = {"Norm": "_saved_p", "LinalgVectorNorm": "_saved_ord"}
+"""Homogeneous of degree 1, but for the order 0, which counts and has no gradient."""
 
 _SUFFIX = re.compile(r"Backward\w*$")
 
@@ -258,6 +260,8 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
     if name in ONE_OPERAND and sum(live) <= 1 and not wanted.asks(node, name):
         return True
     if name in _NUMERATOR and not any(live[1:]):
+        return True
+    if name in ORDERS and getattr(node, ORDERS[name]) != 0:
         return True
     return _is_ruled(node) or _CLAIM in node.metadata
 

@@ -15,6 +15,7 @@ from lxt_like.errors import UnruledError
 from lxt_like.intercept.graph import (
     LINEAR,
     ONE_OPERAND,
+    ORDERS,
     claim,
     edges_of,
     find_unruled,
@@ -134,7 +135,7 @@ def test_nodes_of_the_table_pass_on_what_they_get(name: str) -> None:
     x, y = random(2, 3).requires_grad_(), random(2, 3, seed=1).requires_grad_()
     f = NODES[name]
     out = f(x, y)
-    assert name in LINEAR | ONE_OPERAND
+    assert name in LINEAR | ONE_OPERAND | ORDERS.keys()
     assert name in {short_name(node) for node in edges_of([out])}
     torch.testing.assert_close(f(2 * x, 2 * y), 2 * out, rtol=1e-6, atol=1e-6)
     g = random(*out.shape, seed=9)
@@ -144,6 +145,31 @@ def test_nodes_of_the_table_pass_on_what_they_get(name: str) -> None:
     )
     assert passed == pytest.approx(float((out.detach() * g).sum()), rel=1e-6)
     assert find_unruled([out]) == ([], [])
+
+
+HOMOGENEOUS = (2, 1, 0.5, 3, -1, -2.5, float("inf"), -float("inf"))
+
+
+@pytest.mark.parametrize("function", [torch.linalg.vector_norm, torch.ops.aten.norm.Scalar])
+def test_norms_of_every_order_but_0(function: Callable[..., Tensor]) -> None:
+    """Of order 0 it is a number of elements: no degree 1, and a gradient of 0."""
+    for order in HOMOGENEOUS:
+        x = random(5).requires_grad_()
+        out = function(x, order)
+        (grad,) = torch.autograd.grad(out, x, retain_graph=True)
+        assert float((x * grad).sum()) == pytest.approx(float(out), rel=1e-12)
+        assert unruled(out) == set()
+    out = function(x, 0)
+    assert unruled(out) == {short_name(out.grad_fn)}
+
+
+@pytest.mark.parametrize(
+    "count", [lambda h: h.norm(0, -1, keepdim=True), lambda h: torch.linalg.vector_norm(h, ord=0)]
+)
+def test_a_count_is_refused(count: Callable[[Tensor], Tensor]) -> None:
+    model = inline(lambda m, x: m.a(x) + count(m.b(x)))
+    with pytest.raises(UnruledError, match="LinalgVectorNorm"):
+        lxt.attribute(model, random(1, 6), 0)
 
 
 def unruled(out: Tensor) -> set[str]:
