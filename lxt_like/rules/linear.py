@@ -46,10 +46,12 @@ class Step:
     def rows(self, which: Tensor) -> Step:
         """The same for the rows ``which`` [n] of a dense operation."""
         bias = self.bias
-        if bias is not None and bias.numel() != bias.shape[-1]:  # another one in each row
-            bias = _picked(torch.broadcast_to(bias, self.z.shape), which)
-        elif bias is not None:
-            bias = bias.reshape(-1)
+        if bias is not None:
+            each = bias.dim() > 0 and bias.numel() != bias.shape[-1]  # another one in each row
+            if each:
+                bias = _picked(torch.broadcast_to(bias, self.z.shape), which)
+            else:
+                bias = bias.reshape(-1)
         x, z, g = (_picked(t, which) for t in (self.x, self.z, self.g))
         return replace(self, x=x, z=z, g=g, bias=bias)
 

@@ -242,10 +242,20 @@ ODD: dict[str, tuple[Callable[[Any, Tensor], Tensor], Callable[[], dict[str, Any
         lambda: {"w": nn.Parameter(torch.randn(8, 3)), "b": nn.Parameter(torch.randn(6, 1))},
         (6, 8),
     ),
+    "one number": (
+        lambda net, x: torch.addmm(net.b, x, net.w).flatten()[None],
+        lambda: {"w": nn.Parameter(torch.randn(8, 3)), "b": nn.Parameter(torch.tensor(0.3))},
+        (6, 8),
+    ),
+    "one number in a list": (
+        lambda net, x: torch.addmm(net.b, x, net.w).flatten()[None],
+        lambda: {"w": nn.Parameter(torch.randn(8, 3)), "b": nn.Parameter(torch.tensor([0.3]))},
+        (6, 8),
+    ),
 }
 
 
-@pytest.mark.parametrize("composite", ["attnlrp", "epsilon", "epsilon_plus"])
+@pytest.mark.parametrize("composite", ["attnlrp", "epsilon", "epsilon_plus", "attnlrp_gamma"])
 @pytest.mark.parametrize("name", ODD)
 def test_odd_operands(name: str, composite: str) -> None:
     """As a ledger, which keeps all rows, has it."""
