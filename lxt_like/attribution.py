@@ -18,7 +18,7 @@ from .errors import InputError, LxtError, ModelError, NumericalError, UnreachedW
 from .intercept import Step, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_ledger, make_rows
-from .numerics import is_finite
+from .numerics import full_precision, is_finite
 from .observe import Observer
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
@@ -192,7 +192,8 @@ class _Run:
             score = found.score
             self._check_score(score)
             patch.check([score])
-            book = self._backward(score, found.entries)
+            with full_precision(score):
+                book = self._backward(score, found.entries)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         for name in self.inputs.unreached():

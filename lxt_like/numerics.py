@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +31,15 @@ def stabilize(z: Tensor, eps: float) -> Tensor:
 def upcast(x: Tensor) -> Tensor:
     """``x`` in at least float32 (float64 stays)."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def full_precision(t: Tensor) -> AbstractContextManager[Any]:
+    """What is computed on ``t``'s device runs in the operands' own dtypes: no autocast."""
+    kind = t.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else _AS_IT_IS
+
+
+_AS_IT_IS: AbstractContextManager[None] = nullcontext()
 
 
 def ratio(y: Tensor, x: Tensor, limit: float) -> Tensor:

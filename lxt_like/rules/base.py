@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import RuleError
-from ..numerics import Amount
+from ..numerics import Amount, full_precision
 
 KINDS: tuple[str, ...] = (
     "linear",
@@ -111,8 +112,28 @@ def refuse_complex(rule: Rule, *tensors: Tensor) -> None:
         )
 
 
+def _without_autocast(backward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(backward)
+    def run(ctx: Any, *grads: Tensor | None) -> Any:
+        g = next((g for g in grads if g is not None), None)
+        if g is None:
+            return backward(ctx, *grads)
+        with full_precision(g):
+            return backward(ctx, *grads)
+
+    return run
+
+
 class RuleFunction(torch.autograd.Function):
-    """Base of our autograd functions: nodes of a subclass need no further claim."""
+    """Base of our autograd functions: nodes of a subclass need no further claim.
+
+    Their backwards run without autocast, whatever surrounds them: rules compute as they say.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "backward" in vars(cls):
+            cls.backward = staticmethod(_without_autocast(cls.backward))  # type: ignore[method-assign]
 
     if TYPE_CHECKING:  # torch leaves apply untyped
 

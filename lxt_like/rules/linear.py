@@ -176,9 +176,12 @@ class Operation:
         self.moves: tuple[Any, ...] = ()
         self._z: Tensor | None = None
         self._version = 0
+        self._cast: torch.dtype | None = None
 
     def run(self, x: Tensor) -> Tensor:
         """The forward."""
+        kind = x.device.type
+        self._cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         z = own(self.call(x))
         self._z = z.detach()
         self._version = z._version
@@ -191,7 +194,10 @@ class Operation:
 
     def output(self, x: Tensor) -> Tensor:
         """z, computed again if an in-place operation has overwritten it."""
-        return self._z if self._z is not None and self.is_untouched else self.call(x)
+        if self._z is not None and self.is_untouched:
+            return self._z
+        with torch.autocast(x.device.type, self._cast, enabled=self._cast is not None):
+            return self.call(x)
 
     def merge(self, scale: Tensor, shift: Tensor, moves: tuple[Any, ...]) -> None:
         """A BatchNorm reads z through ``moves``; ``scale`` and ``shift`` are [channels]."""
@@ -276,8 +282,8 @@ def _parameter_gradients(
     """The plain gradients of weight and bias, for parameters that are not frozen."""
     with torch.enable_grad():
         w = weight.detach().requires_grad_()
-        out = op.map.forward(x.detach(), w)
-    (gw,) = torch.autograd.grad(out, w, g)
+        out = op.map.forward(x.detach().to(w.dtype), w)  # autocast made one of another dtype
+    (gw,) = torch.autograd.grad(out, w, g.to(out.dtype))
     if bias is None:
         return gw, None
     return gw, g.sum_to_size(op.map.spread_bias(bias, g).shape).reshape(bias.shape)
