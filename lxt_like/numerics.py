@@ -1,4 +1,4 @@
-"""Sign- and dtype-aware stabilizers, ratios and sums."""
+"""Dtype-aware ratios and sums."""
 
 from __future__ import annotations
 
@@ -8,24 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-# Smallest stabilizer that is no rounding noise, per dtype: 1e-10 is zero in fp16.
-_EPS = {
-    torch.float64: 1e-12,
-    torch.float32: 1e-7,
-    torch.bfloat16: 1e-6,
-    torch.float16: 1e-6,
-}
-
-
-def default_eps(dtype: torch.dtype) -> float:
-    """The smallest sensible stabilizer for ``dtype``."""
-    return _EPS.get(dtype, 1e-7)
-
-
-def stabilize(z: Tensor, eps: float) -> Tensor:
-    """``z + eps * sign(z)`` with sign(0) = +1; the sign bit of -0.0 counts as +."""
-    return torch.where(z < 0, z - eps, z + eps)
 
 
 def upcast(x: Tensor) -> Tensor:

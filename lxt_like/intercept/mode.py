@@ -67,8 +67,8 @@ class Interceptor(TorchFunctionMode):
                 check_trusted(kwargs.values(), session.start)
         if func is dropout and kwargs and kwargs.get("training") is False:
             return args[0]  # idle: as torch does, and a model calls it more often than it attends
-        if session.on_checkpoint is not None and saved_tensor_hooks(True) is not None:
-            adopt(session.on_checkpoint)
+        if session.on_checkpoint is not None and (hooks := saved_tensor_hooks(True)) is not None:
+            adopt(hooks[0], session.on_checkpoint)
         if func is linear and not kwargs and session.leaves_alone(*args):
             return linear_by_rows(*args) if id(args[1]) in session.tail else func(*args)
         if type(func) in ATEN:

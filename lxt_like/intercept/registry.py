@@ -57,7 +57,11 @@ def functions(name: str) -> list[Func]:
 
 
 def register(
-    kind: str, names: Iterable[str], handler: Handler | None = None, apart: Apart | None = None
+    kind: str,
+    names: Iterable[str],
+    handler: Handler | None = None,
+    apart: Apart | None = None,
+    in_place_of: Func | None = None,
 ) -> None:
     """Register ``handler`` (None: nothing to do) for every torch function of these names.
 
@@ -79,7 +83,7 @@ def register(
                     f"register: {name!r} already has the entry {ENTRIES[f].kind!r}; "
                     "one function, one handler"
                 )
-            ENTRIES[f] = Entry(name, kind, handler, apart=apart)
+            ENTRIES[f] = Entry(name, kind, handler, in_place_of, apart)
             mine.add(f)
 
 
@@ -104,11 +108,7 @@ def handles(kind: str, *names: str, apart: Apart | None = None) -> Callable[[Han
 
 def in_place(out_of_place: str, *names: str) -> None:
     """Declare that ``names`` write what ``out_of_place`` computes into their first argument."""
-    target = functions(out_of_place)[0]
-    register("in-place", names)
-    for name in names:
-        for f in functions(name):
-            ENTRIES[f] = Entry(name, "in-place", None, target)
+    register("in-place", names, in_place_of=functions(out_of_place)[0])
 
 
 _INPUT = ("input",)

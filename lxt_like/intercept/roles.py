@@ -77,7 +77,7 @@ def _reduced(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
     return found.axis if kept else found.axis + sum(d > found.axis for d in gone)
 
 
-def mix(x: Tensor, out: Tensor, axis: int | None) -> None:
+def mix(out: Tensor, axis: int | None) -> None:
     """Attention weights mixed by constants (over heads, say) are attention weights still.
 
     ``axis``: where the softmax's axis lies in ``out``; None if the product sums over it.

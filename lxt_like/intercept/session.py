@@ -223,19 +223,13 @@ class Session:
         """The nodes from the call's arguments to ``out`` are covered by a rule."""
         claim(out, flat((*args, *kwargs.values())))
 
-    def note(self, out: Any, func: Func) -> None:
-        """Remember which function made ``out`` and where, for error messages."""
+    def note(self, out: Any, func: Func | None, path: str | None = None) -> None:
+        """Remember which function made ``out``, or which module it left, for error messages."""
         if not self.noting:
             return
         for t in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(t, Tensor):
-                note(t, func, self.path)
-
-    def note_module(self, out: Any, path: str) -> None:
-        """Remember that ``out`` left the module at ``path``, for error messages."""
-        for t in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(t, Tensor):
-                note(t, None, path)
+                note(t, func, self.path if path is None else path)
 
     def check(self, outputs: Iterable[Tensor]) -> list[Node]:
         """Walk the graph; an operation without a rule is an error (strict) or a warning.

@@ -199,7 +199,7 @@ class Patch:
             return out
         if session.noting and type(out) is Tensor:
             with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
-                session.note_module(out, path)
+                session.note(out, None, path)
         if watched and self._observer is not None:
             with active(None):
                 out = self._observer.on_exit(path, scoped.module, args, kwargs, out)

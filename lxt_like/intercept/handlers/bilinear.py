@@ -151,7 +151,7 @@ def times_constant(
         session.claim(out, args, kwargs)
     else:
         session.claim_linear("linear", out, (x,))
-    mix(x, out, _axis_after(func, args, at))
+    mix(out, _axis_after(func, args, at))
     return out
 
 

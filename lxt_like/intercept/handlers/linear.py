@@ -74,7 +74,7 @@ def _linear(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
         session.claim(out, args, kwargs)
     else:
         session.claim_linear(kind, out, (x,))
-    mix(x, out, _axis_after(kind, x, weight))
+    mix(out, _axis_after(kind, x, weight))
     return out
 
 
