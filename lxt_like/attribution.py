@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .accounts import Accounts
 from .composites import Composite
 from .composites import composite as resolve_composite
 from .composites.plan import Plan, PlanRow, static_plan
@@ -25,7 +26,7 @@ from .errors import (
 )
 from .intercept import Step, types_of
 from .intercept.measure import Measure
-from .ledger import Audit, Ledger, make_ledger, make_rows
+from .ledger import Audit, Ledger, make_rows
 from .numerics import full_precision, is_finite
 from .observe import Observer
 from .patch import Patch
@@ -34,9 +35,6 @@ from .patch.paths import other_paths
 from .rules.base import last_backward
 from .rules.live import all_frozen
 from .targets import Resolved, Target, as_target, resolved
-
-_CERTAIN = 5e-5
-"""Accounts that close to this share of what moved were told apart rightly."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +284,7 @@ class _Run:
         """The backwards, and the account if one is wanted; ``kept``: by the target itself."""
         try:
             if self.measure is not None:
-                return self._accounted(self.measure, score, kept)
+                return Accounts(self.measure, self.inputs, self.observer).run(score, kept)
             with last_backward():
                 score.sum().backward()
             return None
@@ -298,81 +296,6 @@ class _Run:
                 f"{self.composite.name or 'this composite'}; where it does that to fill a cache, "
                 f"give use_cache=False ({e})"
             ) from e
-
-    def _accounted(self, measure: Measure, score: Tensor, kept: Mapping[str, Tensor]) -> Ledger:
-        """The backwards, with an account of each sample's score.
-
-        One backward of all is enough if what it booked can be told apart by sample, and the
-        accounts close.  Where they do not for another reason (half precision, operations without a
-        rule) the first sample's backward shows whether what it books is booked as its own.  If
-        not (batches on another axis, scores that depend on other samples' inputs), there is one
-        backward for each.
-        """
-        samples = len(score)
-        made = self._at_once(measure, score, kept) if samples > 1 else None
-        if made is not None:
-            return made
-        totals, before = [], 0.0
-        for i in range(samples):
-            measure.sums.begin(samples, i)
-            score[i].backward(retain_graph=i + 1 < samples)
-            now = float(self.inputs.total())
-            totals.append(now - before)
-            before = now
-        made = self._ledger(measure, score, totals, kept)
-        return made if samples == 1 else replace(made, backwards=samples + 1)
-
-    def _at_once(
-        self, measure: Measure, score: Tensor, kept: Mapping[str, Tensor]
-    ) -> Ledger | None:
-        """The accounts by one backward, or by three; None if they cannot be told apart."""
-        sums = measure.sums
-        if sums.mixed:
-            return None
-        sums.begin(len(score), None)
-        score.sum().backward(retain_graph=True)
-        totals = self.inputs.total().each(len(score))
-        if totals is not None and not sums.mixed:
-            made = self._ledger(measure, score, totals, kept)
-            if made.closed_to(_CERTAIN):
-                return made
-            self._forget(measure)
-            if self._told_apart(measure, score):
-                totals = self.inputs.total().each(len(score))
-                assert totals is not None
-                return replace(self._ledger(measure, score, totals, kept), backwards=3)
-        self._forget(measure)
-        return None
-
-    def _told_apart(self, measure: Measure, score: Tensor) -> bool:
-        """Whether the first sample's backward books for it alone, and the others' not for it."""
-        score[0].backward(retain_graph=True)
-        first, booked = self._booked(measure, len(score))
-        if booked - {0}:
-            return False
-        score[1:].sum().backward(retain_graph=True)
-        return self._booked(measure, len(score))[0] == first
-
-    def _booked(self, measure: Measure, samples: int) -> tuple[list[float], set[int]]:
-        """What was booked for the first sample, and which samples anything was booked for."""
-        totals = self.inputs.total().each(samples) or [0.0] * samples
-        found = measure.booked()
-        for i, total in enumerate(totals):
-            if total:
-                found[i].append(total)
-        return found[0], set(found)
-
-    def _forget(self, measure: Measure) -> None:
-        """Forget what a backward left."""
-        measure.forget()
-        self.inputs.forget()
-        self.observer.forget()
-
-    def _ledger(
-        self, measure: Measure, score: Tensor, totals: list[float], kept: Mapping[str, Tensor]
-    ) -> Ledger:
-        extra = [*kept.items(), *self.inputs.entries().items()]
-        return make_ledger(measure, score, torch.tensor(totals, dtype=torch.float64), extra)
 
 
 def _without_graph(output: Any) -> Any:

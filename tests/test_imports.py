@@ -16,8 +16,8 @@ PACKAGE = Path(lxt_like.__file__).parent
 
 # every room may import those before it
 ROOMS = """
-    lazy errors numerics explanation rules composites intercept nn patch ledger observe classes
-    outputs targets attribution methods render explain evaluate demo cli
+    lazy errors numerics explanation rules composites intercept nn patch ledger observe
+    accounts classes outputs targets attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (
     "transformers",

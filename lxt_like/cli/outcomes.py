@@ -39,18 +39,24 @@ _ALIKE = 3
 def each(lines: Sequence[Line], run: Explain, size: int, debug: bool = False) -> Iterator[Outcome]:
     """Every text with its explanation, or with the error that it alone caused, in order.
 
-    ``run`` gets ``size`` texts at once.  Raises what is no text's fault (an error about rules
-    or targets), whatever a lone text raises and, to ``debug``, whatever was not foreseen.
+    ``run`` gets ``size`` texts at once, and each alone where that fails.  Raises what is no text's
+    fault (an error about rules or targets), whatever a lone text raises and, to ``debug``,
+    whatever was not foreseen.
     """
     for start in range(0, len(lines), size):
         chunk = lines[start : start + size]
         try:
-            results: list[Made | Exception] = [*run([line.text for line in chunk])]
+            results = run([line.text for line in chunk])
         except Exception as error:
             unforeseen = debug and not isinstance(error, LxtError)
-            if len(lines) == 1 or unforeseen or _of_every_text(error):
+            if len(lines) == 1 or unforeseen or (len(chunk) == 1 and _of_every_text(error)):
                 raise
-            results = [error] if len(chunk) == 1 else [_alone(line, run) for line in chunk]
+            if len(chunk) == 1:
+                yield chunk[0], error
+            else:
+                for line in chunk:
+                    yield line, _alone(line, run)
+            continue
         yield from zip(chunk, results, strict=True)
 
 
@@ -62,6 +68,8 @@ def _alone(line: Line, run: Explain) -> Made | Exception:
     try:
         return run([line.text])[0]
     except Exception as error:  # it is reported with the text's place
+        if _of_every_text(error):
+            raise
         return error
 
 
