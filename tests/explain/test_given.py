@@ -15,7 +15,7 @@ from lxt_like.explain.text import explain_text as explain
 from lxt_like.targets import LogOdds, LogProb
 
 from . import makers
-from .test_text import closes
+from .agreement import closes
 
 
 def test_the_log_probability_of_a_label_is_that_of_the_probability_shown(wordpiece: Any) -> None:

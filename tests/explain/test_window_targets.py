@@ -14,7 +14,7 @@ from lxt_like.explain.encode import encode
 from lxt_like.explain.windows import windows
 
 from . import makers
-from .test_text import same
+from .agreement import same
 
 TEXTS = [
     "a gripping funny film that doesn't let go. dull, overlong and not funny at all",
