@@ -14,7 +14,7 @@ from .observe import Observer
 from .patch.inputs import Inputs
 
 _CERTAIN = 5e-5
-"""Accounts that close to this share of what moved were told apart rightly."""
+"""Accounts that close to this share of what came out were told apart rightly."""
 
 
 class Accounts:
@@ -55,7 +55,8 @@ class Accounts:
         totals = self.inputs.total().each(len(score))
         if totals is not None and not sums.mixed:
             made = self._ledger(score, totals, kept)
-            if made.closed_to(_CERTAIN):
+            # by the net sums: what cancels inside is no excuse for shares of the wrong sample
+            if replace(made, moved=None).closed_to(_CERTAIN):
                 return made
             self._forget()
             if self._told_apart(score):

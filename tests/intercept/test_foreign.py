@@ -18,20 +18,7 @@ import lxt_like as lxt
 from lxt_like import rules
 from lxt_like.composites import composite as resolve
 from tests.oracles.arrays import relative_error
-from tests.support import COMPOSITES, Inline, account, closing_error, draw, inline, random
-
-
-class Rounded(torch.autograd.Function):
-    """Of which no mode sees anything."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor) -> Tensor:
-        return (w * 8).round() / 8
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
-
+from tests.support import COMPOSITES, Inline, Rounded, account, closing_error, draw, inline, random
 
 SIGNALS = lxt.Composite(
     [

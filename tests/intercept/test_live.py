@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations, prune
 import lxt_like as lxt
 from lxt_like.rules.live import explain_at, is_active, is_weight
 from tests.oracles.arrays import relative_error
-from tests.support import COMPOSITES, inline, random
+from tests.support import COMPOSITES, Rounded, inline, random
 
 
 class Net(nn.Module):
@@ -32,18 +32,6 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.body(self, x))
         return out
-
-
-class Rounded(torch.autograd.Function):
-    """A straight-through estimator, of which no mode sees anything."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor) -> Tensor:
-        return (w * 8).round() / 8
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
 
 
 def attend(m: Any, x: Tensor) -> Tensor:
