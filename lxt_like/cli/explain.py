@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from .guard import guarded
 from .images import TEXTS_ONLY, VIEWS, explain_images, image_files, wants_images
 from .outcomes import Report
 from .progress import Progress
-from .texts import gather
+from .texts import asking, gather
 
 if TYPE_CHECKING:
     from ..explain import TextExplanation
@@ -55,6 +55,8 @@ def explain(
             help="The same of this output, as it stands behind the prompt (begin it with a space).",
         ),
     ] = None,
+    chat: options.Chat = None,
+    system: options.System = None,
     composite: options.CompositeName = "attnlrp",
     out: Annotated[
         list[str] | None,
@@ -142,12 +144,14 @@ def explain(
     on, and the exit code is 1. All texts go into one --out file. JSON is a single
     explanation for one TEXT, else a list.
 
-    With --generate or --output each token that a language model writes is explained.
+    With --generate or --output each token that a language model writes is explained; --chat
+    is for models that are made to converse.
 
     Image files and folders of them are explained by the bundled vision transformer, or by any
     image classifier that --model names; images that cannot be read are reported and left out.
     """
     given = texts or []
+    ask = asking(bool(chat), system)
     care = options.Care(batch_size, not no_ledger, not no_strict, trust_remote_code, verbose, debug)
     if wants_output(generate, output):
         unsuited = {
@@ -165,7 +169,7 @@ def explain(
         report = Report(out or [], bool(given) and len(lines) == 1, as_json, quiet)
         with Progress(wanted=not quiet) as progress:
             return explain_outputs(
-                lines, model, generate, output, composite, report, progress, care
+                lines, model, generate, output, ask, composite, report, progress, care
             )
     if wants_images(given, model, trust_remote_code):
         unsuited = {
@@ -174,6 +178,8 @@ def explain(
             "prefix": prefix,
             "window": window,
             "stride": stride,
+            "chat": chat,
+            "system": system,
         }
         options.refuse(unsuited, TEXTS_ONLY)
         chosen_view = view or ("side" if foil is None else "pair")
@@ -221,7 +227,7 @@ def explain(
                 strict=care.strict,
             )
             report = Report(out or [], single, as_json, quiet)
-            explained = partial(_explain, together, pair)
+            explained = partial(_explain, together, ask, pair)
             return report.run(lines, explained, care.size, progress, debug)
 
 
@@ -255,8 +261,10 @@ def _check_outs(outs: Sequence[str], silent: bool, texts: bool = False) -> None:
         require_writable(path)
 
 
-def _explain(run: Any, pair: str | None, texts: list[str]) -> list[TextExplanation]:
+def _explain(
+    run: Any, ask: Callable[[str], Any], pair: str | None, texts: list[str]
+) -> list[TextExplanation]:
     made: list[TextExplanation] = run(
-        text=texts, pair=None if pair is None else [pair] * len(texts)
+        text=[ask(text) for text in texts], pair=None if pair is None else [pair] * len(texts)
     )
     return made

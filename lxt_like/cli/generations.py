@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ def explain_outputs(
     model: str | None,
     generate: int | None,
     output: str | None,
+    ask: Callable[[str], Any],
     composite: str,
     report: Report,
     progress: Progress,
@@ -58,8 +59,10 @@ def explain_outputs(
             ledger=care.ledger,
             strict=care.strict,
         )
-        return report.run(lines, partial(_explain, run), 1, progress, care.debug)
+        return report.run(lines, partial(_explain, run, ask), 1, progress, care.debug)
 
 
-def _explain(run: Any, prompts: list[str]) -> list[GenerationExplanation]:
-    return [run(prompt=prompt) for prompt in prompts]
+def _explain(
+    run: Any, ask: Callable[[str], Any], prompts: list[str]
+) -> list[GenerationExplanation]:
+    return [run(prompt=ask(prompt)) for prompt in prompts]

@@ -60,6 +60,19 @@ Prefix = Annotated[
     str | None,
     typer.Option("--prefix", metavar="TEXT", help="What an encoder-decoder has written so far."),
 ]
+Chat = Annotated[
+    bool | None,
+    typer.Option(
+        "--chat",
+        metavar="",
+        help="Take each TEXT for a user's message, in the chat template of the tokenizer.",
+        show_default=False,
+    ),
+]
+System = Annotated[
+    str | None,
+    typer.Option("--system", metavar="TEXT", help="The system message of a --chat."),
+]
 Json = Annotated[
     bool, typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print JSON instead.")
 ]

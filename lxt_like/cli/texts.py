@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,20 @@ def gather(arguments: Sequence[str], file: str | None) -> list[Line]:
             raise InputError(f"no text to explain; try: {EXAMPLE} (or --file, or a pipe)")
         say("reading texts, one per line, to the end of input (Ctrl-D; on Windows Ctrl-Z, Enter)")
     return _lines(_read_stdin(), "stdin")
+
+
+def asking(chat: bool, system: str | None) -> Callable[[str], object]:
+    """What a text is given to the model as: itself, or the messages of a chat.
+
+    Raises:
+        InputError: there is a system message, but no chat.
+    """
+    if not chat:
+        if system is not None:
+            raise InputError("--system is the first message of a chat: add --chat")
+        return str
+    before = [] if system is None else [{"role": "system", "content": _decoded(system)}]
+    return lambda text: [*before, {"role": "user", "content": text}]
 
 
 def _decoded(argument: str) -> str:

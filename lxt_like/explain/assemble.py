@@ -53,7 +53,7 @@ def assemble(reading: Reading, task: Task, composite: str) -> TextExplanation:
         total_account(accounts, by=len(accounts)) if accounts else None,
         task.loaded.name,
         composite,
-        (*found.notes, *_notes(reading, taken, tokens, target, task)),
+        (*encoding.notes, *found.notes, *_notes(reading, taken, tokens, target, task)),
     )
 
 

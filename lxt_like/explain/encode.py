@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import InputError, ModelError
@@ -22,6 +22,8 @@ class Encoding:
     or 1 for the pair) and None for the special tokens that the tokenizer adds; ``spans`` are
     raw character offsets into that text.  ``extras`` are further inputs that run along with
     the ids (``token_type_ids``).  From ``decoder`` on the tokens are the decoder's.
+    ``templated``: a chat's template wrote the text, special tokens and all; ``notes`` are
+    sentences for the reader.
     """
 
     texts: tuple[str, ...]
@@ -31,6 +33,8 @@ class Encoding:
     spans: list[Span | None]
     extras: dict[str, list[int]] = field(default_factory=dict)
     decoder: int | None = None
+    templated: bool = False
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -126,14 +130,14 @@ def followed(read: Encoding, written: Encoding) -> Encoding:
     if read.decoder is None:
         # as when a model generates: what runs along goes on as it ends
         extras = {name: values + values[-1:] * len(written) for name, values in extras.items()}
-    return Encoding(
-        read.texts + written.texts,
-        read.ids + written.ids,
-        read.pieces + written.pieces,
-        [*read.segments, *(1 for _ in written.ids)],
-        read.spans + written.spans,
-        extras,
-        read.decoder,
+    return replace(
+        read,
+        texts=read.texts + written.texts,
+        ids=read.ids + written.ids,
+        pieces=read.pieces + written.pieces,
+        segments=[*read.segments, *(1 for _ in written.ids)],
+        spans=read.spans + written.spans,
+        extras=extras,
     )
 
 

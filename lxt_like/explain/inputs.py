@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isnan
+from typing import TypeVar
 
 from ..errors import InputError
+from .chat import Chat
+
+Checked = TypeVar("Checked")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -16,7 +20,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Texts:
     """``texts[i]`` with its pair or None; ``single``: the caller gave one text, not a list."""
 
-    texts: list[str]
+    texts: list[str | Chat]
     pairs: list[str | None]
     single: bool
 
@@ -80,7 +84,9 @@ def _split(given: object, pair: object) -> tuple[object, object]:
 def as_question(given: Texts, lone: object) -> Texts:
     """Two texts that a caller gave as one tuple, ``lone``, as a question and its context."""
     if isinstance(lone, tuple) and len(lone) == 2 and not any(given.pairs):
-        return Texts(given.texts[:1], [given.texts[1]], single=True)
+        question, context = given.texts
+        if isinstance(context, str):
+            return Texts([question], [context], single=True)
     return given
 
 
@@ -101,13 +107,13 @@ def check_prefixes(prefix: object, given: Texts) -> list[str | None]:
 
 
 def check_texts(text: object, pair: object = None) -> Texts:
-    """A text, or an iterable of texts, and the same of pairs.
+    """A text or :class:`.Chat`, or an iterable of them, and the same of pairs.
 
     Raises:
         InputError: something is no ``str``, is not valid Unicode, or the pairs do not match.
     """
-    single = isinstance(text, str)
-    texts = [_valid(text, "text")] if single else _many(text, "text")
+    single = isinstance(text, str | Chat)
+    texts = [_read(text, "text")] if single else _each_of(text, "text", _read)
     pairs: list[str | None]
     if pair is None:
         pairs = [None] * len(texts)
@@ -145,12 +151,25 @@ def _each(texts: int) -> str:
 
 
 def _many(values: object, name: str) -> list[str]:
+    return _each_of(values, name, _valid)
+
+
+def _each_of(values: object, name: str, check: Callable[[object, str], Checked]) -> list[Checked]:
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
         raise InputError(
             f"expected {name} to be a str or a list of str, got {type(values).__name__} "
             f"({_short(values)})" + _hint(values)
         )
-    return [_valid(value, f"{name}[{i}]") for i, value in enumerate(values)]
+    return [check(value, f"{name}[{i}]") for i, value in enumerate(values)]
+
+
+def _read(value: object, name: str) -> str | Chat:
+    if not isinstance(value, Chat):
+        return _valid(value, name)
+    for i, (role, content) in enumerate(value.messages):
+        _valid(role, f"the role of message {i}")
+        _valid(content, f"message {i}")
+    return value
 
 
 def _valid(value: object, name: str) -> str:

@@ -12,6 +12,7 @@ from ..classes import plain
 from ..errors import InputError, TruncationWarning
 from .assemble import Reading, assemble
 from .batches import Options, Runner, evaluation_mode
+from .chat import with_chats
 from .encode import Encoding
 from .inputs import (
     as_question,
@@ -69,7 +70,7 @@ def explain_text(
 ) -> list[TextExplanation]: ...
 def explain_text(
     model: object,
-    text: str | Mapping[str, str] | Iterable[str | Mapping[str, str] | tuple[str, str]],
+    text: object,
     *,
     pair: str | Iterable[str] | None = None,
     prefix: str | Iterable[str] | None = None,
@@ -98,7 +99,7 @@ def explain_text(
     question answering         (question, context), or          an answer, "start", "end";
                                dict(question=, context=)        the predicted answer
     masked language model      a text with one mask             a token; the likeliest
-    causal language model      a prompt                         a token; the likeliest next
+    causal language model      a prompt, or a chat              a token; the likeliest next
     encoder-decoder            a source, perhaps with the       a token; the likeliest next
                                ``prefix`` of its output
     =========================  ===============================  ==============================
@@ -113,7 +114,10 @@ def explain_text(
     Args:
         model: a ``torch.nn.Module``, a pipeline for a text task, a local folder (read
             without network) or a hub id.  It is run in evaluation mode and left as it was.
-        text: one text, or several; several are batched by length and returned in order.
+        text: one text, or several; several are batched by length and returned in order.  A
+            list of ``{"role": ..., "content": ...}`` is one chat, which the tokenizer's chat
+            template writes; its words are those of the messages, what the template adds counts
+            among the special tokens.
         pair: the second text of each text, for models that read two (a context, a hypothesis).
         prefix: what an encoder-decoder has written so far; None: nothing, its start token.
         target: None (what the model predicts), an index, a name, a tensor, array or list with
@@ -122,8 +126,7 @@ def explain_text(
         composite: name of a preset or a ``Composite``; one without a name is recorded as the code
             that makes it.
         tokenizer: a tokenizer, or a folder or hub id of one; None: the model's own.
-        batch_size: the most texts (or windows) that run at once; None: 16, or 8 with a ledger,
-            which takes a backward through the whole batch for each text in it.
+        batch_size: the most texts (or windows) that run at once; None: 16, or 8 with a ledger.
         window: tokens per window, special tokens included; None: cut what is too long.
         stride: tokens that neighbouring windows share; None: a quarter of what fits.
         ledger: whether to account for the whole score (costs some time).
@@ -143,6 +146,7 @@ def explain_text(
         UnruledError: with ``strict``, an operation has no rule.
     """
     target = plain(target)
+    text = with_chats(text)
     texts, pairs = split_questions(text, pair)
     given = check_texts(texts, pairs)
     check_prefixes(prefix, given)

@@ -20,12 +20,15 @@ TAGS = {"id2label": {0: "O", 1: "PER", 2: "LOC"}, "label2id": {"O": 0, "PER": 1,
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A tiny random model of each kind, as a folder."""
     words, pieces, bytes_ = makers.wordpiece(), makers.unigram(), makers.byte_bpe()
+    talks = makers.byte_bpe()
+    talks.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     made = {
         "filler": (makers.encoder(BertForMaskedLM, words), words),
         "tagger": (makers.encoder(BertForTokenClassification, words, **TAGS), words),
         "answerer": (makers.encoder(BertForQuestionAnswering, words), words),
         "writer": (makers.gpt2(bytes_), bytes_),
         "translator": (makers.t5(pieces), pieces),
+        "talker": (makers.gpt2(talks, positions=256), talks),
     }
     folders = {}
     for name, (model, tokenizer) in made.items():
@@ -85,6 +88,19 @@ def test_explain(
     assert label in ("", ex.target.label)
 
 
+def test_a_chat(run: Any, folders: dict[str, str], in_folder: Path) -> None:
+    asked = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "A film?"}]
+    arguments = ["-m", folders["talker"], "A film?", "--chat", "--system", "Be kind.", "--json"]
+    for more, wanted in (
+        ([], lxt.explain(folders["talker"], asked)),
+        (["--generate", 2], lxt.explain_generation(folders["talker"], asked, max_new_tokens=2)),
+    ):
+        result = run("explain", *arguments, *more)
+        assert result.exit_code == 0, result.stderr
+        Path("why.json").write_text(result.stdout)
+        assert lxt.load("why.json") == wanted
+
+
 def test_many_texts_and_a_file(run: Any, folders: dict[str, str], in_folder: Path) -> None:
     result = run("explain", "-m", folders["writer"], "A film", "I want", "--out", "why.html")
     assert result.exit_code == 0
@@ -120,6 +136,9 @@ def test_whole_outputs(run: Any, folders: dict[str, str], in_folder: Path, name:
         ("writer", ["a", "--output", ""], "got '': --generate N lets the model write"),
         ("writer", ["a", "--output", "x", "-o", "why.tex"], ".html, .png, .pdf, .svg, .json"),
         ("writer", ["a", "--output", "x", "--quiet"], "--quiet prints nothing"),
+        ("writer", ["a", "--system", "x"], "--system is the first message of a chat: add --chat"),
+        ("writer", ["a", "--chat"], "has no chat template"),
+        ("tagger", ["a", "--chat"], "got a chat, since this is a model for token"),
         ("tagger", ["a", "--generate", 3], "expected a model that writes text"),
         ("filler", ["A film"], "a text with [MASK]"),
         ("filler", ["A [MASK]", "-t", "a film"], "a target of one token"),

@@ -171,10 +171,10 @@ def encoder(head: Any, tokenizer: Any, seed: int = 0, **config: Any) -> Any:
     return stirred(head(made))
 
 
-def gpt2(tokenizer: Any, seed: int = 0) -> Any:
+def gpt2(tokenizer: Any, seed: int = 0, positions: int = 64) -> Any:
     """A random causal language model."""
     torch.manual_seed(seed)
-    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": positions}
     special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
     return stirred(GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes, **special)))
 

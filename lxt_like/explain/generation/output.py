@@ -139,10 +139,14 @@ def _tokenized(task: NextToken, read: Encoding, output: str) -> Encoding:
     if read.decoder is not None:
         return encode_output(task.tokenizer, output)
     prompt = read.texts[0]
-    behind = _behind(prompt, read.ids, task.encode(prompt + output, None, None), output)
+    tokenizer = task.tokenizer
+    both = prompt + output
+    whole = (
+        encode(tokenizer, both, special=False) if read.templated else task.encode(both, None, None)
+    )
+    behind = _behind(prompt, read.ids, whole, output)
     if behind is not None:
         return behind
-    tokenizer = task.tokenizer
     wanted = _decoded(tokenizer, read.ids) + output
     for anchor in _ANCHORS:
         ids = tokenizer(anchor, add_special_tokens=False)["input_ids"] if anchor else []

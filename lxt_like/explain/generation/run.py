@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import fsum, prod
 from typing import Any
 
@@ -12,6 +12,7 @@ from ...errors import InputError, ModelError
 from ...explanation import TargetInfo, total_account
 from ..assemble import Reading, assemble
 from ..batches import Options, Runner, evaluation_mode
+from ..chat import Chat, with_chats
 from ..encode import Encoding, followed
 from ..inputs import batch_size_of, check_texts, positive
 from ..loading import load_text_model
@@ -29,7 +30,7 @@ from .result import GenerationExplanation
 
 def explain_generation(
     model: object,
-    prompt: str,
+    prompt: str | Sequence[Mapping[str, str]],
     output: Output | None = None,
     *,
     max_new_tokens: int = 20,
@@ -52,7 +53,8 @@ def explain_generation(
         model: a causal language model or an encoder-decoder: a ``torch.nn.Module``, a pipeline,
             a local folder (read without network) or a hub id.  It is run in evaluation mode and
             left as it was.
-        prompt: what the model reads; of an encoder-decoder the source.
+        prompt: what the model reads; of an encoder-decoder the source.  A list of
+            ``{"role": ..., "content": ...}`` is a chat, as in :func:`lxt_like.explain`.
         output: what to explain: a text as it stands behind the prompt (begin it with a space
             for a new word), or the ids of its tokens; None: what the model writes by itself,
             the likeliest token each time, to the end token (which is left out).
@@ -75,9 +77,10 @@ def explain_generation(
         ModelError: the model cannot be loaded, writes no text, or cannot generate.
         UnruledError: with ``strict``, an operation has no rule.
     """
-    if not isinstance(prompt, str):
-        raise InputError(f"expected prompt to be one str, got {type(prompt).__name__}")
-    check_texts(prompt)
+    asked = with_chats(prompt)
+    if not isinstance(asked, str | Chat):
+        raise InputError(f"expected prompt to be one str or chat, got {type(prompt).__name__}")
+    (text,) = check_texts(asked).texts
     positive(max_new_tokens, "max_new_tokens")
     batch_size = batch_size_of(batch_size, ledger)
     loaded = load_text_model(
@@ -89,8 +92,8 @@ def explain_generation(
             "expected a model that writes text (a causal language model or an encoder-decoder), "
             f"got {type(loaded.model).__name__}, a model for {task.name}: see lxt.explain"
         )
-    read = task.encode(prompt, None, None)
-    if read.decoder is None and not read.content(0):
+    read = task.encode(text, None, None)
+    if read.decoder is None and not read.content(0) and not read.templated:
         raise InputError(
             f"expected a prompt with at least one token, got {prompt!r}: a decoder-only model's "
             "output is explained by what it goes on from"
@@ -169,10 +172,11 @@ def _notes(read: Encoding, output: Output | None) -> tuple[str, ...]:
     """What a reader must see where a text is joined to a prompt within a word."""
     prompt = read.texts[0]
     if read.decoder is not None or not isinstance(output, str) or not prompt:
-        return ()
-    if not (is_letter(prompt[-1]) and is_letter(output[0])):
-        return ()
+        return read.notes
+    if read.templated or not (is_letter(prompt[-1]) and is_letter(output[0])):
+        return read.notes
     return (
+        *read.notes,
         f"The output goes on where the prompt ends: {prompt[-12:] + output[:12]!r}. Begin it with "
         "a space for a new word.",
     )

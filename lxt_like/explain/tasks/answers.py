@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...errors import InputError, ModelError, SampleTargetError, TargetError
 from ...targets import Answer, Contrast, Names, Resolved, Target, one
+from ..chat import Chat
 from ..encode import Encoding
 from ..rows import Found, Row
 from .base import Task
@@ -83,7 +84,7 @@ class Answers(Task):
     name = "extractive question answering"
     parts = ("question", "context")
 
-    def encode(self, text: str, pair: str | None, prefix: str | None) -> Encoding:
+    def encode(self, text: str | Chat, pair: str | None, prefix: str | None) -> Encoding:
         if pair is None:
             raise InputError(
                 "expected a question and a context, since this is a model for extractive question "

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...errors import InputError
+from ..chat import Chat, encode_chat
 from ..encode import Encoding, encode
 from ..loading import TextModel
 from ..rows import Found, Row
@@ -28,19 +29,26 @@ class Task(ABC):
     """What its texts are called; one name: it takes no pair."""
     windows: ClassVar[bool] = False
     """Whether a long text may be read in windows: only where their scores have a mean."""
+    chats: ClassVar[bool] = False
+    """Whether a conversation is read, in the tokenizer's chat template."""
 
     def __init__(self, loaded: TextModel) -> None:
         self.loaded = loaded
         self.tokenizer = loaded.tokenizer
         self.config: Any = getattr(loaded.model, "config", None)
 
-    def encode(self, text: str, pair: str | None, prefix: str | None) -> Encoding:
+    def encode(self, text: str | Chat, pair: str | None, prefix: str | None) -> Encoding:
         """The tokens of one text as the model takes them, nothing cut off.
 
         Raises:
-            InputError: a pair or a prefix that this kind of model does not take, or none that
-                it needs.
+            InputError: a chat, a pair or a prefix that this kind of model does not take, or
+                none that it needs.
         """
+        if isinstance(text, Chat) and not self.chats:
+            raise InputError(
+                f"expected a text, got a chat, since this is a model for {self.name}: chats are "
+                "for causal language models"
+            )
         if pair is not None and len(self.parts) == 1:
             raise InputError(f"expected no pair, since this is a model for {self.name}")
         if prefix is not None:
@@ -48,6 +56,8 @@ class Task(ABC):
                 "expected no prefix, the beginning of an encoder-decoder's output, since this is "
                 f"a model for {self.name}"
             )
+        if isinstance(text, Chat):
+            return encode_chat(self.tokenizer, text)
         return encode(self.tokenizer, text, pair)
 
     def cut(self, encoding: Encoding, limit: int | None) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ...errors import TargetError
 from ...targets import Token
+from ..chat import Chat
 from ..encode import Encoding
 from ..rows import Row
 from ..vocabulary import Vocabulary
@@ -23,14 +24,17 @@ class NextToken(SpotTask):
 
     name = "the next token of a text"
     parts: ClassVar[tuple[str, ...]] = ("text",)
+    chats: ClassVar[bool] = True
 
     def __init__(self, loaded: Any) -> None:
         super().__init__(loaded)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.names = self.vocabulary
 
-    def encode(self, text: str, pair: str | None, prefix: str | None) -> Encoding:
+    def encode(self, text: str | Chat, pair: str | None, prefix: str | None) -> Encoding:
         made = super().encode(text, pair, prefix)
+        if made.templated:
+            return made
         kept = len(made)
         while kept > 1 and made.segments[kept - 1] is None and made.content(0):
             kept -= 1
@@ -42,6 +46,7 @@ class NextToken(SpotTask):
             segments=made.segments[:kept],
             spans=made.spans[:kept],
             extras=extras,
+            notes=self._begun_twice(made),
         )
 
     def cut(self, encoding: Encoding, limit: int | None) -> list[int]:
@@ -61,4 +66,14 @@ class NextToken(SpotTask):
     def spaced(self, row: Row) -> bool:
         """Whether a word that follows brings its own space."""
         text = row.encoding.texts[0]
-        return bool(text) and not text[-1].isspace()
+        return bool(text) and not text[-1].isspace() and not row.encoding.templated
+
+    def _begun_twice(self, made: Encoding) -> tuple[str, ...]:
+        """What a reader must see of a text that brings the special token that is put before it."""
+        begin = getattr(self.tokenizer, "bos_token_id", None)
+        if begin is None or made.ids[:2] != [begin, begin]:
+            return ()
+        return (
+            f"The text begins with {made.pieces[0]}, and the tokenizer puts another before it: "
+            "give a chat as its messages, or leave the token out.",
+        )

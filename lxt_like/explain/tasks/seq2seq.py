@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from ...errors import InputError, ModelError
+from ..chat import Chat
 from ..encode import Encoding, encode_target
 from ..rows import Row
 from .base import Task
@@ -17,8 +18,9 @@ class Seq2Seq(NextToken):
 
     name = "text to text"
     parts = ("text", "prefix")
+    chats = False
 
-    def encode(self, text: str, pair: str | None, prefix: str | None) -> Encoding:
+    def encode(self, text: str | Chat, pair: str | None, prefix: str | None) -> Encoding:
         if pair is not None:
             raise InputError(
                 "expected no pair, since this is a model for text to text: what it has written "

@@ -183,7 +183,7 @@ def test_ids_in_any_container(writer: Any, byte_bpe: Any) -> None:
         (PROMPT, [-1], {}, "a str, a list of token ids, or None"),
         (PROMPT, 3, {}, "a str, a list of token ids, or None"),
         (PROMPT, "\ud83d", {}, "valid Unicode"),
-        ([PROMPT], None, {}, "prompt to be one str, got list"),
+        ([PROMPT], None, {}, "prompt to be one str or chat, got list"),
         (PROMPT, None, {"max_new_tokens": 0}, "max_new_tokens to be a whole number >= 1"),
         (PROMPT, None, {"batch_size": 0}, "batch_size to be a whole number >= 1"),
         (PROMPT, " film" * 70, {}, r"expected an output of at most \d+, since the model takes 64"),
