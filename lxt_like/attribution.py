@@ -29,6 +29,7 @@ from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_rows
 from .numerics import full_precision, is_finite
 from .observe import Observer
+from .outputs import is_flat
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
 from .patch.paths import other_paths
@@ -198,6 +199,7 @@ class _Run:
             found = resolved(made, self.model, output, self.inputs.kwargs)
             score = found.score
             self._check_score(score)
+            self.inputs.check_batch(len(score), type(made).read is Target.read and is_flat(output))
             patch.check([score])
             with full_precision(score):
                 book = self._backward(score, found.entries)

@@ -332,6 +332,33 @@ class Inputs:
             for name, path in self._lookups.doubts()
         ]
 
+    def check_batch(self, samples: int, flat: bool) -> None:
+        """Raise if the scores cannot be those of the samples that were given.
+
+        Args:
+            samples: how many scores there are.
+            flat: they are all that the model returned, so that they may be one sample's classes.
+
+        Raises:
+            InputError: what is explained has no axis of ``samples``, or none but its features'.
+        """
+        shapes = {name: found[0].shape for name, found in self._found.items()}
+        if samples == 1 or not shapes:
+            return
+        if flat:  # the batch is the first axis, or the second of what comes time first
+            (name, shape), *others = shapes.items()
+            features = len(shape) == 1 and not others and not self._found[name][0].tokens
+            fits = not features and any(samples in shape[:2] for shape in shapes.values())
+        else:  # an axis of their own says what they are, whatever the inputs are made of
+            fits = any(len(shape) > 1 or samples in shape for shape in shapes.values())
+        if not fits:
+            given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+            raise InputError(
+                f"expected a batch axis: got {samples} scores of {given}, which may be the classes "
+                f"of one sample; give a single sample as {next(iter(shapes))}[None]; where they are "
+                "one score for each sample, say so by lxt.targets.Output(lambda output: output)"
+            )
+
     def check_ids(self, error: Exception) -> None:
         """Raise if token ids may have caused ``error``, which the model's forward raised."""
         for name, ids in self._ids.items():
