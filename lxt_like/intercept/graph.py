@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from ..rules.base import RuleFunction
-from ..rules.live import is_live, is_weight_leaf
+from ..rules.live import is_live, is_weight_leaf, was_explained
 from .registry import Func, name_of
 from .trust import ForeignWeightError
 
@@ -186,6 +187,32 @@ def edges_of(outputs: Iterable[Tensor]) -> dict[Node, list[Node | None]]:
                 seen.add(n)
                 order.append(n)
     return edges
+
+
+def checkpoints_above(outputs: Iterable[Tensor]) -> list[Node]:
+    """The nodes of reentrant gradient checkpoints above ``outputs``."""
+    return [node for node in edges_of(outputs) if is_checkpoint(node)]
+
+
+def spare_weights(outputs: Iterable[Tensor], start: int) -> tuple[list[RemovableHandle], bool]:
+    """Have no backward write into the ``.grad`` of a leaf above ``outputs`` that is not explained.
+
+    Returns what undoes it, and whether a graph leads to such a leaf that is older than ``start``,
+    a number of autograd's nodes.
+    """
+    edges = edges_of(outputs)
+    found = [
+        node
+        for node, before in edges.items()
+        if not before and hasattr(node, "variable") and not was_explained(node)
+    ]
+    # not by requires_grad, which decides what a checkpoint saves when it computes again
+    handles = [node.register_prehook(_nothing) for node in found]
+    return handles, bool(found) and any(node._sequence_nr() < start for node in edges)
+
+
+def _nothing(grads: tuple[Tensor | None, ...]) -> tuple[None, ...]:
+    return (None,) * len(grads)
 
 
 _ANYWHERE = "in the model"

@@ -18,7 +18,7 @@ from ..rules.linear import LinearRule
 from ..rules.live import all_named, is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
-from .graph import Node, Unruled, Wanted, claim, find_unruled, note
+from .graph import Node, Unruled, Wanted, checkpoints_above, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
 from .tags import flat, tag
@@ -239,9 +239,9 @@ class Session:
         Raises:
             UnruledError: naming each operation, its module, and what to do.
         """
-        if self.plain:
-            return []
         outputs = list(outputs)
+        if self.plain:
+            return checkpoints_above(outputs)
         if self.merging:
             merge(outputs)
         with all_named(self.given):

@@ -354,9 +354,9 @@ class Inputs:
         if not fits:
             given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
             raise InputError(
-                f"expected a batch axis: got {samples} scores of {given}, which may be the classes "
-                f"of one sample; give a single sample as {next(iter(shapes))}[None]; where they are "
-                "one score for each sample, say so by lxt.targets.Output(lambda output: output)"
+                f"expected a batch axis: got {samples} scores of {given}, which may be "
+                f"one sample's classes; give a single sample as {next(iter(shapes))}[None]; where "
+                "each is a sample's score, say so by lxt.targets.Output(lambda output: output)"
             )
 
     def check_ids(self, error: Exception) -> None:

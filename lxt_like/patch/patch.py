@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
-from ..intercept import Session, active, begin, interceptor
+from ..intercept import Session, active, begin, interceptor, spare_weights
 from .given import refuse_given
 from .inputs import module_of
 from .install import (
@@ -69,6 +70,8 @@ class Patch:
         model: the patched module; the same object as before.
         composite: the rules in force.
         session: what the handlers see (for the library's own use).
+        begun: what autograd's nodes were counted to when a caller began who runs the backward too,
+            so that it is to write into no ``.grad`` but that of what is explained.
         lean: only the model itself and watched modules say when they run; enough where neither
             rules nor messages depend on module names.
     """
@@ -90,6 +93,8 @@ class Patch:
         self.active = False
         self.since = -1  # when it was put on, and in which backward: most often in none
         self.backward = -1
+        self.begun: int | None = None
+        self._spared: list[RemovableHandle] = []
         self._check = check
         self._observer = observer
         self._parameters: list[nn.Parameter] = []
@@ -126,6 +131,9 @@ class Patch:
             if self.active:
                 uninstall(self)
                 self.active = False
+                for handle in self._spared:
+                    handle.remove()
+                self._spared.clear()
                 # no cycles: what was explained is freed with the last handle
                 self._observer, self.session.on_checkpoint = None, None
 
@@ -219,6 +227,18 @@ class Patch:
         for node in nodes:
             # reentrant checkpointing keeps the function; what it recomputes needs its rules too
             node.run_function = self.recomputed(node.run_function, "", (), checked=True)
+
+    def spare(self, outputs: Iterable[Tensor]) -> bool:
+        """Have the backward leave out the weights above ``outputs`` that the model does not own.
+
+        For a caller who runs the backward, and has set ``begun``.  Returns whether that would free
+        a graph that is older than the forward.
+        """
+        if self.begun is None:
+            return False
+        handles, older = spare_weights(outputs, self.begun)
+        self._spared += handles
+        return older
 
     def recomputed(
         self,

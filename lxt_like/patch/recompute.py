@@ -89,6 +89,7 @@ class Recomputed:
             out = patch.session.measure.handed_back(out, self.path)
         if self.checked and torch.is_grad_enabled():
             patch.check(tensors_of(out))
+            patch.spare(tensors_of(out))
         return out
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

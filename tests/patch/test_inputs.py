@@ -342,7 +342,7 @@ def test_where_the_batch_may_be(name: str) -> None:
 def test_numbers_that_are_samples_each() -> None:
     """Of a vector nothing tells whether it is a batch; the target may."""
     model = draw(Plain(lambda m, x: scores(m, x[:, None].expand(-1, 6)))).double()
-    with pytest.raises(InputError, match="targets.Output"):
+    with pytest.raises(InputError, match=r"targets\.Output"):
         lxt.attribute(model, random(4), 0)
     found = lxt.attribute(model, random(4), lxt.targets.Output(lambda y: y))
     assert found.score.shape == (4,)
