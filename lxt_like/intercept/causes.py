@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,28 +11,45 @@ from torch import Tensor
 
 from ..numerics import Amount, inner
 from ..rules.live import is_active
+from .names import follow, words
 from .registry import Func
 
 ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
 
 _CAUSE = "_lxt_cause"
-_TOKENS = ("cls", "distillation", "register")
-_PRIORITY = ("cut", "position", *_TOKENS, "token_type", "bias", "constant")
-_POSITION = re.compile(r"pos(ition|_|\b|e?mb)|wpe|rotary|relative_attention_bias|alibi")
-_TOKEN_TYPE = re.compile(r"token_type|segment")
-_TOKEN = re.compile(r"(cls|class|dist|distillation|reg|register)_(?:token|embedding|embed|emb)s?\b")
+_POSITION = frozenset(
+    "pos position positions positional posemb posembed relpos wpe rotary alibi".split()
+)
+_SEGMENT = frozenset({"segment", "segments"})
+_TOKENS = {
+    **dict.fromkeys(("cls", "class"), "cls"),
+    **dict.fromkeys(("dist", "distillation"), "distillation"),
+    **dict.fromkeys(("reg", "register"), "register"),
+}
+_EMBEDDED = frozenset("token tokens embedding embeddings embed embeds emb embs".split())
+_PRIORITY = (
+    "cut",
+    "position",
+    *dict.fromkeys(_TOKENS.values()),
+    "token_type",
+    "bias",
+    "constant",
+)
 
 
 def cause_of_name(name: str) -> str:
     """Which cause a parameter or module stands for, by its name."""
-    if _POSITION.search(name):
+    found = words(name)
+    if not _POSITION.isdisjoint(found) or follow(found, "relative", "attention", "bias"):
         return "position"
-    if _TOKEN_TYPE.search(name):
+    if not _SEGMENT.isdisjoint(found) or follow(found, "token", "type"):
         return "token_type"
-    if own := _TOKEN.search(name.rsplit(".", 1)[-1]):
-        return next(cause for cause in _TOKENS if cause.startswith(own[1][:2]))
-    return "bias" if name.rsplit(".", 1)[-1].endswith("bias") else "constant"
+    last = name.rsplit(".", 1)[-1]
+    for word, after in pairwise(words(last)):
+        if word in _TOKENS and after in _EMBEDDED:
+            return _TOKENS[word]
+    return "bias" if last.endswith("bias") else "constant"
 
 
 def cause_of(t: Tensor, names: dict[int, str]) -> str:
