@@ -346,3 +346,51 @@ def test_numbers_that_are_samples_each() -> None:
         lxt.attribute(model, random(4), 0)
     found = lxt.attribute(model, random(4), lxt.targets.Output(lambda y: y))
     assert found.score.shape == (4,)
+
+
+class Beside(nn.Module):
+    """An input, and arguments that hold nothing, or a number that the samples share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, **rest: Tensor) -> Any:
+        for t in rest.values():
+            x = x * t if t.dim() == 0 and t.is_floating_point() else x
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"timestep": torch.tensor(2)},
+        {"timestep": torch.tensor(2.0, dtype=torch.float64)},
+        {"boxes": torch.zeros(2, 0)},
+        {"boxes": torch.zeros(2, 0, dtype=torch.float64)},
+        {"scale_mask": torch.tensor(0.5, dtype=torch.float64)},
+        {"past": torch.zeros(0, 4, dtype=torch.long), "labels": torch.zeros(0)},
+        {"pixel_values": torch.zeros(0, 3, 4, 4)},
+    ],
+    ids=lambda rest: ", ".join(f"{k} {v.dtype}" for k, v in rest.items()),
+)
+def test_only_what_is_explained_can_be_empty(rest: dict[str, Tensor]) -> None:
+    model, x = draw(Beside()).double(), random(2, 6)
+    found = lxt.attribute(model, {"x": x, **rest}, 0, ledger=True)
+    factor = next((float(t) for t in rest.values() if t.dim() == 0 and t.is_floating_point()), 1.0)
+    assert isinstance(found.relevance, Tensor)  # of x alone
+    torch.testing.assert_close(found.relevance, factor * x * model.layer.weight[0].detach())
+    assert found.ledger is not None
+    assert found.ledger.closed
+    smooth = lxt.methods.integrated_gradients(model, {"x": x, **rest}, 0, steps=3)
+    torch.testing.assert_close(smooth.relevance, found.relevance)
+
+
+@pytest.mark.parametrize("given", [torch.zeros(0, 6), torch.tensor(1.0), torch.zeros(2, 0).long()])
+def test_what_is_explained_is_not_empty(given: Tensor) -> None:
+    for inputs_, name in ((given, "input"), ({"input_ids": given}, "input_ids")):
+        with pytest.raises(InputError, match=f"^{name} is empty"):
+            lxt.attribute(Beside(), inputs_, 0)
+    if given.is_floating_point():
+        with pytest.raises(InputError, match=r"^x is empty"):
+            lxt.attribute(Beside(), {"x": given, "timestep": torch.tensor(3)}, 0)
