@@ -12,7 +12,7 @@ from torch import Tensor
 from ..numerics import Amount, inner
 from ..rules.live import is_active
 from .names import follow, words
-from .registry import Func
+from .registry import Func, out_of_place_of, writes_in_place
 
 ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
@@ -83,8 +83,8 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
         found.update(cause_of(t, names) for t in tensors if t.is_floating_point())
     # what comes of a look-up are values of their own (a decoder's words), which stay what they are
     # where positions are mixed in; a weight or a number takes the cause of what it meets
-    words = looked_up or any(getattr(t, _CAUSE, "") == "constant" for t in tensors)
-    if words and "constant" in found and "cut" not in found:
+    values = looked_up or any(getattr(t, _CAUSE, "") == "constant" for t in tensors)
+    if values and "constant" in found and "cut" not in found:
         best: str | None = "constant"
     else:
         best = next((c for c in _PRIORITY if c in found and c != "constant"), None)
@@ -111,14 +111,6 @@ MOVED = "transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ renam
 """What gives its first argument other axes; the values stay as and where they are."""
 
 _NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_", *MOVED})
-_DUNDER = {
-    "__iadd__": "add",
-    "__isub__": "sub",
-    "__imul__": "mul",
-    "__itruediv__": "div",
-    "__idiv__": "div",
-    "__ipow__": "pow",
-}
 
 
 def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
@@ -126,9 +118,9 @@ def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
     name = getattr(func, "__name__", "")
     if "dropout" in name and kwargs.get("training") is False:
         return False
-    if name == "__setitem__" or name in _DUNDER or kwargs.get("inplace"):
+    if name == "__setitem__" or kwargs.get("inplace"):
         return True
-    return name.endswith("_") and not name.endswith("__") and name not in _NOT_WRITES
+    return writes_in_place(func) and name not in _NOT_WRITES
 
 
 def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -171,9 +163,4 @@ def out_of_place(
         return filled_diagonal, rest, kwargs
     if name in ("normal_", "uniform_", "set_", "resize_"):
         return None, rest, kwargs
-    plain = _DUNDER.get(name, name.rstrip("_"))
-    for space in (torch.Tensor, torch, torch.nn.functional):
-        found = getattr(space, plain, None)
-        if callable(found):
-            return found, rest, kwargs
-    return None, rest, kwargs
+    return out_of_place_of(func), rest, kwargs

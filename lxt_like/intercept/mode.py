@@ -122,7 +122,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if handler is not None and torch.is_grad_enabled():
         return handler(session, func, args, kwargs)
     plain = entry.in_place_of
-    if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
+    if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args, kwargs):
         return _in_place(session, plain, args, kwargs)
     mates = tuple(twin(t) for t in args[:2]) if session.first_layer and plain is not None else ()
     out = func(*args, **kwargs)
@@ -152,12 +152,15 @@ def _hidden(
     return None, (), {}
 
 
-def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
-    """An in-place product of two active tensors, or a function, map or mixture of one."""
-    active = sum(is_active(a) for a in args[:3])
-    entry = ENTRIES[plain]
-    alone = entry.kind in ("activation", "power", "matmul") or entry.name == "lerp"
-    return active > 1 or (active == 1 and alone)
+_SCALES = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
+
+
+def _needs_rule(plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a signal is written that is more than another, scaled by a constant."""
+    live = [is_active(t) for t in flat((*args, *kwargs.values()))]
+    if ENTRIES[plain].name in _SCALES and not kwargs and isinstance(args[0], Tensor):
+        return any(live[1:])
+    return any(live)
 
 
 def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

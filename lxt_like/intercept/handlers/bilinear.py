@@ -13,7 +13,7 @@ from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
 from ..frozen import folded, folds
-from ..registry import ENTRIES, Func, handles, in_place
+from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
 from ..tags import rank, tag
@@ -245,7 +245,3 @@ def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
         session.measure.add_constant(bias)
     return _product(session, func, args, kwargs, (1, 2), bias)
-
-
-for _name in _ADDED:
-    in_place(_name, f"{_name}_")

@@ -176,23 +176,23 @@ def _role_of_sum(args: tuple[Any, ...]) -> str | None:
     return role
 
 
-register("move", _known(MOVES), _pass)
 register("move", _known(MOVED), _move_in_place)
+register("move", _known(MOVES), _pass)
 register_properties("move", ("T", "mT", "H", "mH"), _pass)
 register("cast", CASTS, _pass)
+register("sum", WRITES, _write)
 register("sum", _known([n for n in SUMS if not n.startswith(("scatter", "index_", "masked_f"))]))
 register(
     "sum",
     _known([n for n in SUMS if n.startswith(("scatter", "index_", "masked_f"))]),
     _scatter,
 )
-register("sum", WRITES, _write)
 ENTRIES[set_item] = Entry("set_item", "sum", _write)
 ENTRIES[filled_diagonal] = Entry("filled_diagonal", "sum", _scatter)
 ENTRIES[overwritten] = Entry("overwritten", "sum", _write)
 register("sum", JOINS, _join)
-register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
+register("add", _known(ADDITIONS), _add)
 
 
 @handles("composite", "broadcast_tensors")
