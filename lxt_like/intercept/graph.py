@@ -256,7 +256,9 @@ def _verdict(node: Node) -> _Verdict:
     cls = type(node)
     known = _VERDICTS.get(cls)
     if known is None:
-        known = _VERDICTS[cls] = _judged(node)
+        known = _judged(node)
+        if known is not _Verdict.OPEN:  # a class of somebody's own may not last
+            _VERDICTS[cls] = known
     return known
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -276,4 +277,5 @@ def types_of(module: nn.Module) -> tuple[str, ...]:
     return found
 
 
-_TYPES: dict[type[nn.Module], tuple[str, ...]] = {}
+# weak: parametrised modules have a class each
+_TYPES: WeakKeyDictionary[type[nn.Module], tuple[str, ...]] = WeakKeyDictionary()

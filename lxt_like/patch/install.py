@@ -92,15 +92,11 @@ Modules = Sequence[tuple[str, nn.Module]]
 
 
 _WRAPPERS = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
-_foreign: dict[type[nn.Module], bool] = {}
 
 
 def _is_foreign(cls: type[nn.Module]) -> bool:
     """Whether modules of this class never run their forward in Python, or run another's."""
-    known = _foreign.get(cls)
-    if known is None:
-        known = _foreign[cls] = issubclass(cls, _WRAPPERS) or cls.__name__ == "OptimizedModule"
-    return known
+    return issubclass(cls, _WRAPPERS) or cls.__name__ == "OptimizedModule"
 
 
 def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
