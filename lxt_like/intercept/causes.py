@@ -17,6 +17,14 @@ from .registry import Func, out_of_place_of, writes_in_place
 ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
 
+VALUES = frozenset(
+    """
+    maximum minimum fmax fmin hypot dist cat concat concatenate stack hstack vstack dstack
+    column_stack block_diag select_scatter slice_scatter diagonal_scatter
+    """.split()
+)
+"""Those of them all of whose tensors are values: a whole number is one, and no index."""
+
 _CAUSE = "_lxt_cause"
 _POSITION = frozenset(
     "pos position positions positional posemb posembed relpos wpe rotary alibi".split()

@@ -50,6 +50,9 @@ LINEAR = frozenset(
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
     FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Std
+    Aminmax BlockDiag Complex ConjPhysical Copysign Cummax Cummin Deg2Rad DiagEmbed
+    DiagonalScatter Fmax Fmin Hypot NanToNum Nanmedian NarrowCopy Put Rad2Deg StdMean Take
+    UnsafeSplitWithSizes
     """.split()
 )
 
@@ -61,11 +64,20 @@ KINDS = {**dict.fromkeys(_CONV, "conv"), **dict.fromkeys((*_ADDED, *_MATRIX), "l
 """The nodes of what linear rules are about, and the kind of operation that each is."""
 
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
-ONE_OPERAND = frozenset((*KINDS, *"Mul Outer Kron Cross PreluKernel EmbeddingBag".split()))
-_NUMERATOR = frozenset({"Div"})
+ONE_OPERAND = frozenset(
+    (*KINDS, *"Mul Outer Kron Cross LinalgCross PreluKernel EmbeddingBag".split())
+)
+FIRST_ONES = {"Div": 1, "Ldexp": 1, "Xlogy": 1, "SpecialXlog1Py": 1, "Lerp": 2}
+"""How many of the operands are differentiable, in front of a constant divisor, power or mixture."""
 
-ORDERS = {"Norm": "_saved_p", "LinalgVectorNorm": "_saved_ord"}
+ORDERS = {
+    **dict.fromkeys(("Norm", "Cdist", "Pdist", "Dist"), "_saved_p"),
+    "LinalgVectorNorm": "_saved_ord",
+}
 """Homogeneous of degree 1, but for the order 0, which counts and has no gradient."""
+
+REDUCES = frozenset({"ScatterReduce", "IndexReduce"})
+"""Sums, means and maxima; but not products."""
 
 _SUFFIX = re.compile(r"Backward\w*$")
 
@@ -288,7 +300,9 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
         return True
     if name in ONE_OPERAND and sum(live) <= 1 and not wanted.asks(node, name):
         return True
-    if name in _NUMERATOR and not any(live[1:]):
+    if name in FIRST_ONES and not any(live[FIRST_ONES[name] :]):
+        return True
+    if name in REDUCES and node._saved_reduce != "prod":
         return True
     if name in ORDERS and getattr(node, ORDERS[name]) != 0:
         return True

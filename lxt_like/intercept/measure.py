@@ -145,7 +145,8 @@ class Measure:
         try:
             # what has no fraction is added as a number, not as an index or a mask
             kinds = [t.dtype for t in flat((*args, *kwargs.values())) if t.is_floating_point()]
-            wide = kinds[0] if kinds and kind == "add" else None
+            whole = kind == "add" or record.op in causes.VALUES
+            wide = kinds[0] if kinds and whole else None
             stretched = kind == "add" or (record.op == "where" and len(args) == 3)
             shape = _shape_of(args) if stretched else None
             tap = partial(self._tap, record, kind in causes.ADDITIVE, wide, shape)

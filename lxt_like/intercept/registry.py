@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Func = Callable[..., Any]
 Handler = Callable[["Session", Func, tuple[Any, ...], dict[str, Any]], Any]
 
-_NAMESPACES = (torch, torch.Tensor, F, torch.special, torch._C._nn)
+_NAMESPACES = (torch, torch.Tensor, F, torch.special, torch.linalg, torch._C._nn)
 
 
 Apart = Callable[[Func, tuple[Any, ...], dict[str, Any]], bool]

@@ -41,6 +41,10 @@ WITH: dict[str, tuple[More, ...]] = {
     "masked_fill": (lambda k, c: (c > 1, 0.5),),
     "masked_scatter": (lambda k, c: (c > 1, k),),
     **dict.fromkeys(("scatter", "scatter_add"), (lambda k, c: (1, PLACES, k[:, :2]),)),
+    "scatter_reduce": (lambda k, c: (1, PLACES, k[:, :2], "mean"),),
+    "index_reduce": (lambda k, c: (1, torch.tensor([0, 2]), k[:, :2], "amax"),),
+    "put": (lambda k, c: (torch.tensor([0, 7]), k[0, 0, :2]),),
+    **dict.fromkeys(("hypot", "copysign"), (lambda k, c: (k,), lambda k, c: (c,))),
 }
 # what takes matrices and vectors: a sample's of what is written into, and of two factors
 SMALL: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]] = {

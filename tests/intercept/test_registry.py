@@ -82,6 +82,11 @@ SQUARE, CUBE = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.arange(8.0).view(2,
 MORE |= {"addmv_": (SQUARE, SQUARE[0]), "addmm_": (SQUARE, SQUARE), "addbmm_": (CUBE, CUBE)}
 MORE |= {"baddbmm_": (CUBE, CUBE), "float_power_": (3,)}
 MORE |= dict.fromkeys(("addcmul_", "addcdiv_"), (SQUARE[0], SQUARE[1]))
+TWO = torch.tensor([1, 0])
+MORE |= {
+    "scatter_reduce_": (0, TWO, SQUARE[0], "sum"),
+    "index_reduce_": (0, TWO, SQUARE[0], "amax"),
+}
 INTO = {"addmm_": SQUARE, "addbmm_": SQUARE, "baddbmm_": CUBE, "float_power_": SQUARE.double()}
 
 
