@@ -14,6 +14,7 @@ from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
 from ..rules.live import explain_at
 from .arguments import holds_tokens, is_aside, is_direct, is_float, is_hidden
+from .bags import bagged, rows_of
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups, Match
@@ -209,13 +210,15 @@ class Inputs:
         if found is None:
             return out
         name, match = found
-        leaf = out.detach().requires_grad_()
+        bag = module if isinstance(module, nn.EmbeddingBag) else None
+        value = out.detach() if bag is None else rows_of(bag, args[0] if args else kwargs["input"])
+        leaf = value.requires_grad_()
         if keep:
             made = _Explained(leaf, self._ids[name].shape, match.layout, match.table)
             self._found.setdefault(name, []).append(made)
         given = leaf.clone()  # the model may write into it
         explain_at(given)
-        return given
+        return given if bag is None else bagged(bag, given, args, kwargs, out)
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -328,7 +331,10 @@ class Inputs:
             features = len(shape) == 1 and not others and not self._found[name][0].tokens
             fits = not features and any(samples in shape[:2] for shape in shapes.values())
         else:  # an axis of their own says what they are, whatever the inputs are made of
-            fits = any(len(shape) > 1 or samples in shape for shape in shapes.values())
+            fits = any(
+                len(shape) > 1 or samples in shape or self._found[name][0].tokens
+                for name, shape in shapes.items()
+            )
         if not fits:
             given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
             raise InputError(
