@@ -34,7 +34,7 @@ from .patch import Patch
 from .patch.inputs import Inputs, module_of
 from .patch.paths import other_paths
 from .rules.base import last_backward
-from .rules.live import all_frozen
+from .rules.live import Explained, all_frozen, explaining
 from .targets import Resolved, Target, as_target, resolved
 
 
@@ -173,7 +173,8 @@ class _Run:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
         self.lean = lean and self.composite.by_kind
-        with torch.inference_mode(False), torch.enable_grad():
+        self.explained = Explained(named=True)
+        with torch.inference_mode(False), torch.enable_grad(), explaining(self.explained):
             self.begun = now()
             self.inputs = Inputs(self.model, inputs, bool(self.composite.first_layer))
         self.strict = strict
@@ -242,6 +243,7 @@ class _Run:
         # a lean run takes in no weight that requires grad
         patch.begun = None if self.lean and not patch.session.plain else self.begun
         patch.session.known, patch.session.frozen = True, self.lean
+        patch.session.explained = self.explained
         patch.session.steps = self.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None

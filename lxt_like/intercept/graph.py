@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from ..rules.base import RuleFunction
-from ..rules.live import is_live, is_weight_leaf, was_explained
+from ..rules.live import beginnings, is_explained, is_live, is_weight_leaf
 from .registry import Func, name_of
 from .trust import ForeignWeightError
 
@@ -188,11 +188,17 @@ def is_checkpoint(node: Node) -> bool:
 
 
 def edges_of(outputs: Iterable[Tensor]) -> dict[Node, list[Node | None]]:
-    """Every node above ``outputs``, once, and the nodes that its operands come from."""
+    """Every node above ``outputs``, once, and the nodes that its operands come from.
+
+    Without those of what is explained, and what is behind them.
+    """
     order = list({t.grad_fn: None for t in outputs if t.grad_fn is not None})
     seen = set(order)
     edges: dict[Node, list[Node | None]] = {}
+    explained = beginnings()
     for node in order:  # grows while it is read
+        if node in explained:
+            continue
         edges[node] = before = [n for n, _ in node.next_functions]
         for n in before:
             if n is not None and n not in seen:
@@ -216,7 +222,7 @@ def spare_weights(outputs: Iterable[Tensor], start: int) -> tuple[list[Removable
     found = [
         node
         for node, before in edges.items()
-        if not before and hasattr(node, "variable") and not was_explained(node)
+        if not before and hasattr(node, "variable") and not is_explained(node)
     ]
     # not by requires_grad, which decides what a checkpoint saves when it computes again
     handles = [node.register_prehook(_nothing) for node in found]
@@ -236,6 +242,8 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
 
     The latter ends in "or before it": the node may lie in that place, or feed it.
     """
+    outputs = list(outputs)
+    edges = edges_of(outputs)
     places: dict[Node, str] = {t.grad_fn: "" for t in outputs if t.grad_fn is not None}
     todo = list(places)
     for node in todo:
@@ -245,7 +253,7 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
         here = places[node]
         if here not in ("", _ANYWHERE) and not here.endswith(_BEFORE):
             here += _BEFORE
-        for n, _ in node.next_functions:
+        for n in edges.get(node, ()):
             if n is not None and n not in places:
                 places[n] = here
                 todo.append(n)

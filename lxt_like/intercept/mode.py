@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.overrides import TorchFunctionMode
 
-from ..rules.live import all_named, explain_at, is_active, is_weight, trusts
+from ..rules.live import explaining, is_active, is_weight, trusts
 from ..rules.rows import linear_by_rows
 from .aten import ATEN, as_torch
 from .causes import out_of_place, overwrites
@@ -95,16 +95,16 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     if session.froze and not (type(out) is Tensor and out.requires_grad):
         mark_frozen(session, (*args, *kwargs.values()), out)
     if session.unasked:
-        _explain_mixture(flat((*args, *kwargs.values())), out)
+        _explain_mixture(session, flat((*args, *kwargs.values())), out)
     return out
 
 
-def _explain_mixture(tensors: Iterable[Tensor], out: Any) -> None:
+def _explain_mixture(session: Session, tensors: Iterable[Tensor], out: Any) -> None:
     """Where nothing is explained but parameters, data that met one of them is the signal."""
     if not all(is_weight(t) for t in tensors if t.is_floating_point()):
         for t in flat((out,)):
             if t.requires_grad:
-                explain_at(t)
+                session.explained.begin(t)
 
 
 def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -199,7 +199,7 @@ def active(session: Session | None) -> Iterator[None]:
     mode.session = session
     entered = session is not None and not _is_on(mode)
     try:
-        with all_named(session is not None and session.given):
+        with nullcontext() if session is None else explaining(session.explained):
             if entered:
                 with mode:
                     yield

@@ -16,7 +16,7 @@ from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
 from ..rules.linear import LinearRule
-from ..rules.live import all_named, is_active
+from ..rules.live import Explained, explaining, is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
 from .graph import Node, Unruled, Wanted, checkpoints_above, claim, find_unruled, note
@@ -57,12 +57,10 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: what is explained went
-    through ``explain_at``, so that other leaves, and what is looked up by ids, are weights;
-    ``known``: it did before the model was called, whose arguments are not asked;
-    ``unasked``: nothing did, so that perhaps nothing but parameters takes relevance;
-    ``held``: the nodes of what is explained, for as long as the model runs; ``start``: the number
-    that autograd's next node had when it began.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``explained``: what the running
+    call explains; ``known``: that was so before the model was called, whose arguments are not
+    asked; ``unasked``: nothing is, so that perhaps nothing but parameters takes relevance;
+    ``start``: the number that autograd's next node had when the call began.
     """
 
     composite: Composite
@@ -81,9 +79,8 @@ class Session:
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     known: bool = False
-    given: bool = False
+    explained: Explained = field(default_factory=Explained)
     unasked: bool = False
-    held: list[Node] = field(default_factory=list)
     start: int = 0
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
@@ -159,6 +156,11 @@ class Session:
             yield
         finally:
             self.resolver = before
+
+    @property
+    def given(self) -> bool:
+        """Whether what is explained was named: other leaves, and looked-up rows, are weights."""
+        return self.explained.named
 
     @property
     def path(self) -> str:
@@ -245,7 +247,7 @@ class Session:
             return checkpoints_above(outputs)
         if self.merging:
             merge(outputs)
-        with all_named(self.given):
+        with explaining(self.explained):
             found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
         if found:
             self._refuse(found)

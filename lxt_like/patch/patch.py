@@ -15,6 +15,7 @@ from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
 from ..intercept import Session, active, begin, interceptor, spare_weights
+from ..rules.live import explaining
 from .given import refuse_given
 from .inputs import module_of
 from .install import (
@@ -190,30 +191,42 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
+        try:
+            out = self._run(scoped, path, types, args, kwargs)
+            if again is not None:
+                if watched and not again.kept and self._observer is not None:
+                    self._observer.on_again(path)
+                return out
+            if session.noting and type(out) is Tensor:
+                with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
+                    session.note(out, None, path)
+            if watched and self._observer is not None:
+                with active(None):
+                    out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
+            if outermost and self._check and torch.is_grad_enabled():
+                self.check(explained_outputs(out))
+            return out
+        finally:
+            if outermost and not session.known:
+                session.explained.held.clear()
+
+    def _run(
+        self,
+        scoped: Scoped,
+        path: str,
+        types: tuple[str, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        session = self.session
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
-                out = scoped.original(*args, **kwargs)
-            else:
-                with active(session):
-                    out = scoped.original(*args, **kwargs)
+                return scoped.original(*args, **kwargs)
+            with active(session):
+                return scoped.original(*args, **kwargs)
         finally:
             session.stack.pop()
-            if outermost:
-                session.held.clear()
-        if again is not None:
-            if watched and not again.kept and self._observer is not None:
-                self._observer.on_again(path)
-            return out
-        if session.noting and type(out) is Tensor:
-            with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
-                session.note(out, None, path)
-        if watched and self._observer is not None:
-            with active(None):
-                out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
-        if outermost and self._check and torch.is_grad_enabled():
-            self.check(explained_outputs(out))
-        return out
 
     def check(self, outputs: Iterable[Tensor]) -> None:
         """Strictness: every operation above ``outputs`` has a rule, or it is an error."""
@@ -236,7 +249,8 @@ class Patch:
         """
         if self.begun is None:
             return False
-        handles, older = spare_weights(outputs, self.begun)
+        with explaining(self.session.explained):
+            handles, older = spare_weights(outputs, self.begun)
         self._spared += handles
         return older
 
@@ -280,7 +294,7 @@ class Patch:
             )
         session, observer = self.session, self._observer
         self.session = Session(session.composite, counting=True, others=session.others)
-        self.session.given = session.given
+        self.session.explained = session.explained
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
