@@ -19,6 +19,7 @@ from .causes import out_of_place, overwrites
 from .checkpoint import adopt
 from .derivative import DERIVATIVES, differentiate
 from .frozen import mark_frozen
+from .owned import mark_owned
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
@@ -94,6 +95,8 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     out = _ruled(session, func, args, kwargs)
     if session.froze and not (type(out) is Tensor and out.requires_grad):
         mark_frozen(session, (*args, *kwargs.values()), out)
+    if session.owning and not (type(out) is Tensor and is_active(out)):
+        mark_owned(session, func, args, kwargs, out)
     if session.unasked:
         _explain_mixture(session, flat((*args, *kwargs.values())), out)
     return out

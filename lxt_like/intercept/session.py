@@ -15,6 +15,7 @@ from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
+from ..rules.bilinear import Uniform
 from ..rules.linear import LinearRule
 from ..rules.live import Explained, explaining, is_active
 from ..rules.rectifier import Rectifier
@@ -57,6 +58,7 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
+    ``own``: ids of the model's buffers; its parameters are known by their class.
     ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``explained``: what the running
     call explains; ``known``: that was so before the model was called, whose arguments are not
     asked; ``unasked``: nothing is, so that perhaps nothing but parameters takes relevance;
@@ -66,6 +68,7 @@ class Session:
     composite: Composite
     strict: bool = True
     froze: frozenset[int] = frozenset()
+    own: set[int] = field(default_factory=set)
     counting: bool = False
     fuse: bool = False
     frozen: bool = False
@@ -87,12 +90,17 @@ class Session:
     first_layer: bool = field(init=False)
     ratio: bool = field(init=False)
     rectifying: bool = field(init=False)
+    owning: bool = field(init=False)
 
     def __post_init__(self) -> None:
         rules = [a.rule for a in self.composite.assignments]
         self.first_layer = bool(self.composite.first_layer)
         self.ratio = any(isinstance(r, Ratio) for r in rules)
         self.rectifying = any(isinstance(r, Rectifier) for r in rules)
+        # whether it matters what a constant was made of: values of attention take all
+        self.owning = any(
+            isinstance(r, Uniform) and "softmax" in r.weights["bilinear"] for r in rules
+        )
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
         self.restart()
 
@@ -135,6 +143,7 @@ class Session:
             and self.steps is None
             and not (weight.requires_grad and is_active(weight))
             and not (bias is not None and bias.requires_grad and is_active(bias))
+            and (not self.owning or is_active(x))
             and (not self.froze or (x.requires_grad and x.is_contiguous()))
             and ((found := tag(x)) is None or found.role != "softmax")
         )
@@ -142,6 +151,8 @@ class Session:
     def moves_freely(self, x: Any) -> bool:
         """Whether ``x`` can be moved about (viewed, indexed) without a handler: no role to keep."""
         if self.froze and isinstance(x, Tensor) and not x.requires_grad:
+            return False
+        if self.owning and not is_active(x):
             return False
         return self.measure is None and not self.first_layer and tag(x) is None
 

@@ -109,6 +109,8 @@ class Patch:
         self._parameters = parameters_of(modules)
         if self.composite.named:
             self.session.others = other_paths(self.model)
+        if self.session.owning:
+            self.session.own = {id(b) for _, m in modules for b in m._buffers.values()} - {id(None)}
         if self.session.fuse:
             self.session.tail = tail(modules)
         with LOCK:
@@ -294,7 +296,7 @@ class Patch:
             )
         session, observer = self.session, self._observer
         self.session = Session(session.composite, counting=True, others=session.others)
-        self.session.explained = session.explained
+        self.session.explained, self.session.own = session.explained, session.own
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):
