@@ -20,7 +20,6 @@ from .given import refuse_given
 from .inputs import module_of
 from .install import (
     LOCK,
-    Scoped,
     busy,
     frozen,
     install,
@@ -33,6 +32,7 @@ from .install import (
 from .outputs import explained_outputs
 from .paths import other_paths
 from .recompute import Recomputed, foreign, recomputing, running_backward, tick
+from .scoped import Scoped
 from .tail import tail
 
 
@@ -73,6 +73,7 @@ class Patch:
         session: what the handlers see (for the library's own use).
         begun: what autograd's nodes were counted to when a caller began who runs the backward too,
             so that it is to write into no ``.grad`` but that of what is explained.
+        by_hand: its user calls it, by whatever method; otherwise it is called as a module.
         lean: only the model itself and watched modules say when they run; enough where neither
             rules nor messages depend on module names.
     """
@@ -88,6 +89,7 @@ class Patch:
     ) -> None:
         self.model = model
         self.lean = lean
+        self.by_hand = check
         self.composite = composite
         self.session = Session(composite, strict, noting=not lean, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
@@ -96,7 +98,6 @@ class Patch:
         self.backward = -1
         self.begun: int | None = None
         self._spared: list[RemovableHandle] = []
-        self._check = check
         self._observer = observer
         self._parameters: list[nn.Parameter] = []
 
@@ -162,6 +163,10 @@ class Patch:
         """Whether somebody looks at this module's output."""
         return self._observer is not None and self._observer.watches(path, module)
 
+    def runs_here(self) -> bool:
+        """Whether this thread is inside the model already."""
+        return interceptor().session is self.session and bool(self.session.stack)
+
     # -- what the patched modules call -----------------------------------------------------------
 
     def enter(
@@ -205,7 +210,7 @@ class Patch:
             if watched and self._observer is not None:
                 with active(None):
                     out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
-            if outermost and self._check and torch.is_grad_enabled():
+            if outermost and self.by_hand and torch.is_grad_enabled():
                 self.check(explained_outputs(out))
             return out
         finally:
