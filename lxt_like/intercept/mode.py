@@ -17,6 +17,7 @@ from ..rules.rows import linear_by_rows
 from .aten import ATEN, as_torch
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
+from .compiled import uncompiled
 from .derivative import DERIVATIVES, differentiate
 from .frozen import mark_frozen
 from .owned import mark_owned
@@ -204,7 +205,7 @@ def active(session: Session | None) -> Iterator[None]:
     try:
         with nullcontext() if session is None else explaining(session.explained):
             if entered:
-                with mode:
+                with uncompiled(), mode:
                     yield
             else:
                 yield
