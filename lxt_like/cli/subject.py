@@ -23,6 +23,7 @@ from .images import target_of as image_target
 from .model import inputs_of, opened, read, target_of
 from .options import refuse
 from .progress import Progress
+from .texts import text_of
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def subject(
     """
     resolve_composite(composite)
     if not wants_images([] if given is None else [given], model, trust_remote_code):
+        if given is not None:
+            text_of(given)
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
             yield Texts(loaded, composite, pair, prefix)
         return
