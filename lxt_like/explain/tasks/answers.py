@@ -92,6 +92,9 @@ class Answers(Task):
             )
         return super().encode(text, pair, prefix)
 
+    def sample(self, text: str) -> tuple[str, str | None]:
+        return "What is it like?", text
+
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         return [self._ask(row, one(target, row.item, total, "text")) for row in rows]
 

@@ -60,6 +60,10 @@ class Task(ABC):
             return encode_chat(self.tokenizer, text)
         return encode(self.tokenizer, text, pair)
 
+    def sample(self, text: str) -> tuple[str, str | None]:
+        """A text and its pair that this kind of model can be tried on, made of a plain ``text``."""
+        return text, None
+
     def cut(self, encoding: Encoding, limit: int | None) -> list[int]:
         """Positions of the tokens that the model reads, if it takes at most ``limit``."""
         if limit is None or len(encoding) <= limit:
