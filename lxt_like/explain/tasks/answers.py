@@ -67,10 +67,7 @@ class AnswerTarget(Target):
             if ask.foil is not None:
                 other = chosen(ask, ask.foil, start[k], end[k])
                 if other == span:
-                    raise SampleTargetError(
-                        f"the predicted answer is the foil {ask.foil.text!r} itself, so nothing "
-                        "sets them apart: name an answer or another foil"
-                    )
+                    raise SampleTargetError(_same(ask.answer.text, ask.foil.text))
                 score = score - _score(start[k], end[k], other, ask.part)
             scores.append(score)
         return Resolved(torch.stack(scores), None, ("",) * len(scores))
@@ -221,6 +218,14 @@ def _text(row: Row, span: Span, wanted: Wanted) -> str:
         return wanted.text
     spans = [row.encoding.spans[row.positions[k]] or (0, 0) for k in span]
     return row.encoding.texts[1][spans[0][0] : spans[1][1]].strip()
+
+
+def _same(answer: str | None, foil: str | None) -> str:
+    if answer is None:
+        said, name = f"the predicted answer is the foil {foil!r} itself", "an answer"
+    else:
+        said, name = f"the answer {answer!r} and the foil {foil!r} are the same tokens", "another"
+    return f"{said}, so nothing sets them apart: name {name} or another foil"
 
 
 def _field(output: Any, name: str) -> Tensor:
