@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...errors import InputError, ModelError, SampleTargetError, TargetError
 from ...targets import Answer, Contrast, Names, Resolved, Target, one
-from ..chat import Chat
 from ..encode import Encoding
+from ..messages import Chat
 from ..rows import Found, Row
 from .base import Task
 from .places import all_in

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...errors import InputError
-from ..chat import Chat, encode_chat
+from ..chat import encode_chat
 from ..encode import Encoding, encode
 from ..loading import TextModel
+from ..messages import Chat
 from ..rows import Found, Row
 from ..windows import truncate
 
