@@ -20,7 +20,7 @@ from .intercept.twins import put_twin, twin
 from .numerics import contribution, inner, upcast
 from .patch.inputs import Inputs
 from .rules.base import consumer
-from .rules.live import all_frozen, all_named, is_active
+from .rules.live import all_frozen, is_active
 
 
 class AnyOf(tuple[str, ...]):
@@ -316,7 +316,7 @@ def _signal(out: Any) -> tuple[Any, Tensor] | None:
 
 def _is_signal(t: Any) -> bool:
     """Whether ``t`` depends on what is explained, by the graph: weights may require grad, too."""
-    with all_frozen(False), all_named(True):
+    with all_frozen(False):
         return is_active(t)
 
 

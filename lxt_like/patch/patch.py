@@ -208,7 +208,7 @@ class Patch:
                 with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
                     session.note(out, None, path)
             if watched and self._observer is not None:
-                with active(None):
+                with active(None), explaining(session.explained):
                     out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
             if outermost and self.by_hand and torch.is_grad_enabled():
                 self.check(explained_outputs(out))
