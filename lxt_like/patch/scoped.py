@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -146,7 +147,7 @@ def entrances(module: nn.Module) -> list[tuple[str, type[Scoped]]]:
     return found
 
 
-_entrances: dict[type[nn.Module], list[tuple[str, type[Scoped]]]] = {}
+_entrances: WeakKeyDictionary[type[nn.Module], list[tuple[str, type[Scoped]]]] = WeakKeyDictionary()
 
 
 def _entrances_of(cls: type[nn.Module]) -> list[tuple[str, type[Scoped]]]:
