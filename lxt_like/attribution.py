@@ -208,6 +208,7 @@ class _Run:
             again = patch.spare([score])
             with full_precision(score):
                 book = self._backward(score, found.entries, again)
+                self.observer.check_reached(score)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         for name in self.inputs.unreached():

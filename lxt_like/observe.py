@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -14,47 +12,29 @@ from einops import reduce
 from torch import Tensor, nn
 
 from .errors import InputError
-from .intercept.measure import Measure, carry_all
+from .intercept.graph import Node, edges_of
+from .intercept.measure import Measure
 from .intercept.records import Record
-from .intercept.twins import put_twin, twin
-from .numerics import contribution, inner, upcast
 from .patch.inputs import Inputs
-from .rules.base import consumer
 from .rules.live import all_frozen, is_active
+from .watched import Held, Watched, fresh, held_back, share_memory, write_back
+
+Versions = Sequence[tuple[Tensor, int]]
 
 
 class AnyOf(tuple[str, ...]):
     """Names and globs of modules of which some may show nothing, as long as one does."""
 
 
-class _Watched:
-    """A hidden tensor, the gradient that arrives at it, and what is handed past it to the input."""
+class _Place:
+    """Where a watched value stands in the graph; kept here, for what hooks hold lives for ever."""
 
-    def __init__(self, value: Tensor) -> None:
-        self.value = value.detach().clone()
-        self.grad: Tensor | None = None
-        self.handed: Tensor | None = None
-        value.register_hook(self._on_grad)
-        mate = twin(value)
-        if mate is not None:
-            mate.tensor.register_hook(self._on_handed)
+    __slots__ = ("copy", "key", "path", "seen", "source")
 
-    def _on_grad(self, g: Tensor | None) -> None:
-        if g is not None:  # a rule of the first layer leaves none
-            self.grad = g.detach() if self.grad is None else self.grad + g.detach()
-
-    def _on_handed(self, r: Tensor) -> None:
-        self.handed = r.detach() if self.handed is None else self.handed + r.detach()
-
-    def forget(self) -> None:
-        self.grad = self.handed = None
-
-    def relevance(self) -> Tensor:
-        if self.grad is None:  # not on the path: nothing arrived
-            found = torch.zeros_like(contribution(upcast(self.value), self.value))
-        else:
-            found = contribution(upcast(self.value), upcast(self.grad))
-        return found if self.handed is None else found + self.handed
+    def __init__(self, key: str, path: str, seen: Watched | Held, given: Tensor, v: Tensor) -> None:
+        self.key, self.path, self.seen = key, path, seen
+        self.source: tuple[Node, int] = (given.grad_fn, given.output_nr)
+        self.copy: Node = v.grad_fn
 
 
 class Observer:
@@ -87,14 +67,15 @@ class Observer:
             and any(_match(path, p) for p in self.patterns)
         )
         self._any = isinstance(layers, AnyOf)
-        self._layers: dict[str, _Watched] = {}
-        self._heads: dict[str, _Watched] = {}
+        self._layers: dict[str, Watched] = {}
+        self._heads: dict[str, Watched] = {}
         self._seen: set[str] = set()  # patterns that met something to look at
         self._missed: dict[str, str] = {}  # pattern -> why a module that it names showed nothing
+        self._places: list[_Place] = []
 
     def restart(self) -> None:
         """Forget a forward: it is run once more."""
-        for found in (self._layers, self._heads, self._seen, self._missed):
+        for found in (self._layers, self._heads, self._seen, self._missed, self._places):
             found.clear()
 
     def forget(self) -> None:
@@ -111,16 +92,60 @@ class Observer:
             why = self._missed.get(pattern, f"no module that {pattern!r} names ran in this forward")
             raise InputError(f"{argument}: nothing to look at in {pattern!r}: {why}")
 
+    def check_reached(self, score: Tensor) -> None:
+        """Leave out, or raise for, what the score passes by: the model reads it elsewhere.
+
+        Called after the backward.
+        """
+        places = [p for p in self._places if not p.seen.reached and p.source[0] is not None]
+        self._places.clear()
+        if not places:
+            return
+        edges = edges_of([score])
+        read = {edge for node in edges for edge in node.next_functions}
+        for place in places:
+            if place.copy in edges or place.source not in read:
+                continue  # nothing arrives there, in whatever way
+            why = f"nothing to look at in {place.path!r}: {_PASSED_BY}"
+            if isinstance(place.seen, Held):
+                raise InputError(f"masks: {why}")
+            del self._layers[place.key]
+            if not all(self._shows(p) for p in self.patterns if _match(place.path, p)):
+                raise InputError(f"layers: {why}")
+
+    def _shows(self, pattern: str) -> bool:
+        """Whether a layer or head is left that ``pattern`` names, or that is as good."""
+        layers = [key.partition(":")[0] for key in self._layers]
+        heads = [key.partition(":")[0] for key in self._heads]
+        return any(self._any or _match(path, pattern) for path in layers) or any(
+            _inside(path, pattern) for path in heads
+        )
+
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether this module's output is of interest."""
         if self.inputs.is_embedding(module) or path.startswith(self._lists):
             return True
         return any(_match(path, p) for p in (*self.patterns, *self.masks))
 
+    def on_enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Versions:
+        """Called with each module's arguments: how often each had been written into before."""
+        if not (self.patterns or self.masks):
+            return ()
+        return [(t, t._version) for t in _tensors((args, kwargs)) if not t.is_inference()]
+
     def on_exit(
-        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self,
+        path: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        before: Versions = (),
     ) -> Any:
-        """Called with each module's output; returns what the model goes on with."""
+        """Called with each module's output; returns what the model goes on with.
+
+        ``before``: what :meth:`on_enter` returned for this call.
+        """
         out = self.inputs.on_exit(module, args, kwargs, out)
         if not (self.patterns or self.masks):
             return out
@@ -134,13 +159,20 @@ class Observer:
             return out
         self._seen.update(masks, layers)
         at, hidden = found
-        if not masks:  # a module may return its own input, which others read as well
-            hidden = _copy(hidden)
+        v = hidden
         for pattern in masks:
-            hidden = self._masked(path, hidden, self.masks[pattern])
+            v, held = self._masked(path, v, self.masks[pattern])
+            self._places.append(_Place("", path, held, hidden, v))
+        if not masks:  # a module may return its own input, which others read as well
+            v = fresh(hidden)
         if layers:
-            self._layers[_free(path, self._layers)] = _Watched(hidden)
-        return _with(out, at, hidden)
+            key = _free(path, self._layers)
+            self._layers[key] = Watched(v)
+            self._places.append(_Place(key, path, self._layers[key], hidden, v))
+        if _overwrote(module, hidden, before):
+            write_back(path, v, hidden)
+            return out
+        return _with(out, at, v)
 
     def on_again(self, path: str) -> None:
         """Called when a module runs once more because the graph of its forward was not kept.
@@ -155,7 +187,13 @@ class Observer:
                     raise InputError(f"{argument}: nothing to look at in {path!r}: {_REENTRANT}")
 
     def on_count(
-        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self,
+        path: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        before: Versions = (),
     ) -> Any:
         """The same in a forward that only counts operations: nothing is kept."""
         return self.inputs.on_count(module, args, kwargs, out)
@@ -165,7 +203,7 @@ class Observer:
         patterns = [p for p in self.patterns if _inside(path, p)] if _is_signal(out) else []
         if patterns:
             self._seen.update(patterns)
-            self._heads[_free(path, self._heads)] = _Watched(out)
+            self._heads[_free(path, self._heads)] = Watched(out)
 
     def layers(self) -> dict[str, Tensor]:
         """Relevance at the named layers, in their own shapes."""
@@ -178,54 +216,18 @@ class Observer:
             for path, w in self._heads.items()
         }
 
-    def _masked(self, path: str, hidden: Tensor, mask: Tensor) -> Tensor:
+    def _masked(self, path: str, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Held]:
         if not _fits(mask, hidden):
             raise InputError(
                 f"masks: {path} returns {tuple(hidden.shape)}, which a mask of shape "
                 f"{tuple(mask.shape)} does not broadcast to"
             )
-        record = None
+        record, sums = None, None
         if self.measure is not None:
-            record = Record("mask", "mask", path, "masks")
+            record, sums = Record("mask", "mask", path, "masks"), self.measure.sums
             self.measure.records.append(record)
-        v = _copy(hidden)
-        node = v.grad_fn
-        assert node is not None
         factor = mask.to(hidden.device, hidden.dtype)
-        node.register_prehook(partial(self._on_mask, record, hidden.detach().clone(), factor))
-        mate = twin(v)
-        if mate is not None:
-            assert mate.tensor.grad_fn is not None
-            kind = mate.tensor.dtype
-            one = torch.ones((), dtype=kind, device=hidden.device)
-            mate.tensor.grad_fn.register_prehook(
-                partial(self._on_mask, record, one, factor.to(kind))
-            )
-        return v
-
-    def _on_mask(
-        self, record: Record | None, value: Tensor, mask: Tensor, grads: tuple[Tensor | None, ...]
-    ) -> tuple[Tensor | None, ...]:
-        (g,) = grads
-        if g is None:
-            return grads
-        kept = g * mask
-        if record is not None and self.measure is not None:
-            book = self.measure.sums.book
-            book(record.arrived, inner(value, g))
-            book(record.passed, inner(value, kept))
-            book(record.kept("masked"), inner(value, g * (1 - mask)))
-        return (kept,)
-
-
-def _copy(t: Tensor) -> Tensor:
-    """The same value, of the same role, on a node that stays whatever is written into it."""
-    v = t.clone()
-    carry_all(t, v)
-    found = twin(t)
-    if found is not None:
-        put_twin(v, replace(found, tensor=consumer(found.tensor)))
-    return v
+        return held_back(hidden, factor, record, sums)
 
 
 def _patterns_of(layers: Any) -> tuple[str, ...]:
@@ -283,6 +285,11 @@ def _free(path: str, taken: Mapping[str, Any]) -> str:
     return name
 
 
+_PASSED_BY = (
+    "the model does not go on with what it returns, but reads that value elsewhere; look at a "
+    "module that reads it"
+)
+
 _REENTRANT = (
     "it runs in a gradient checkpoint with use_reentrant=True, which keeps no graph of its "
     "forward; checkpoint with use_reentrant=False"
@@ -300,6 +307,21 @@ def _no_signal(path: str, out: Any) -> str:
             "gradient checkpoint, which then needs use_reentrant=False"
         )
     return f"nothing that {name} returns depends on what is explained"
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a module's arguments, also inside tuples, lists and mappings."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list, Mapping)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
+
+
+def _overwrote(module: nn.Module, out: Tensor, before: Versions) -> bool:
+    """Whether a module has written its output over its input; an idle dropout might have."""
+    own = any(share_memory(out, t) for t, _ in before) and getattr(module, "inplace", False) is True
+    return own or any(out._version > n and share_memory(out, t) for t, n in before)
 
 
 def _parts(out: Any) -> list[tuple[Any, Any]]:

@@ -16,7 +16,7 @@ PACKAGE = Path(lxt_like.__file__).parent
 
 # every room may import those before it
 ROOMS = """
-    lazy errors numerics explanation rules composites intercept nn patch ledger observe
+    lazy errors numerics explanation rules composites intercept nn patch ledger watched observe
     accounts classes outputs targets attribution methods render explain evaluate demo cli
 """.split()
 HEAVY = (

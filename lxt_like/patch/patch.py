@@ -42,13 +42,28 @@ class Watcher(Protocol):
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether this module's output is of interest."""
 
+    def on_enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What ``on_exit`` wants to know of the arguments as they were before the module ran."""
+
     def on_exit(
-        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self,
+        path: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        before: Any,
     ) -> Any:
         """What the model goes on with instead of ``out``."""
 
     def on_count(
-        self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+        self,
+        path: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        before: Any,
     ) -> Any:
         """The same in a forward that only counts operations: nothing is kept."""
 
@@ -61,7 +76,8 @@ class _Counting:
 
     def __init__(self, watcher: Watcher) -> None:
         self.watches, self.on_again = watcher.watches, watcher.on_again
-        self.on_exit = self.on_count = watcher.on_count
+        self.on_enter, self.on_exit = watcher.on_enter, watcher.on_count
+        self.on_count = watcher.on_count
 
 
 class Patch:
@@ -198,6 +214,8 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
+        looks = watched and again is None and self._observer is not None
+        before = self._observer.on_enter(args, kwargs) if looks and self._observer else None
         try:
             out = self._run(scoped, path, types, args, kwargs)
             if again is not None:
@@ -209,7 +227,7 @@ class Patch:
                     session.note(out, None, path)
             if watched and self._observer is not None:
                 with active(None), explaining(session.explained):
-                    out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
+                    out = self._observer.on_exit(path, scoped.module, args, kwargs, out, before)
             if outermost and self.by_hand and torch.is_grad_enabled():
                 self.check(explained_outputs(out))
             return out
