@@ -112,7 +112,8 @@ def rounding(out: Tensor, x: Tensor, g: Tensor) -> dict[str, Amount]:
     """What a cast loses, in the value and in the gradient: out g - x cast(g)."""
     if out.dtype == x.dtype or not x.is_floating_point():
         return {}
-    return {"rounding": inner(out, g) - inner(x, g.to(x.dtype))}
+    back = g.real if g.is_complex() and not x.is_complex() else g
+    return {"rounding": inner(out, g) - inner(x, back.to(x.dtype))}
 
 
 MOVED = "transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ rename_".split()
@@ -169,6 +170,6 @@ def out_of_place(
         return filled, rest, kwargs
     if name == "fill_diagonal_":
         return filled_diagonal, rest, kwargs
-    if name in ("normal_", "uniform_", "set_", "resize_"):
+    if name in ("normal_", "uniform_", "bernoulli_", "set_", "resize_"):
         return None, rest, kwargs
     return out_of_place_of(func), rest, kwargs

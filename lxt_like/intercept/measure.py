@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..errors import UnruledError
 from ..numerics import Amount, inner
 from ..rules.base import Declaration, consumer
 from ..rules.live import is_active
@@ -268,11 +269,21 @@ class Measure:
             result = run(given, options)
         else:
             result = self.measured(session, plain, run, given, options, kind)
+        if not result.requires_grad and is_active(target):
+            result = self._cut(session, old, result)
         self._protect(target)
         target.copy_(result)
         replace(target, None)
         carry_all(result, target)
         return target
+
+    def _cut(self, session: Session, old: Tensor, result: Tensor) -> Tensor:
+        """What is written over ``old`` has no gradient, as a comparison: all ends there."""
+        source = result.to(old.dtype)
+        causes.put_cause(source, "cut")
+        run = partial(dispatch, session, causes.overwritten)
+        cut: Tensor = self.measured(session, causes.overwritten, run, (old, source), {}, "sum")
+        return cut
 
     def handed_back(self, out: Any, path: str) -> Any:
         """What a reentrant checkpoint recomputed, with its constants as leaves.
@@ -296,6 +307,10 @@ class Measure:
     # -- values ----------------------------------------------------------------------------------
 
     def _cell(self, t: Tensor) -> Cell:
+        if t.layout is not torch.strided:
+            raise UnruledError(
+                f"no account of a tensor of layout {t.layout}, sparse or nested: use dense ones"
+            )
         cell = Cell(t)
         self._by_storage[t.untyped_storage().data_ptr()].add(cell)
         return cell

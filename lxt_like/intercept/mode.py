@@ -21,7 +21,7 @@ from .compiled import uncompiled
 from .derivative import DERIVATIVES, differentiate
 from .frozen import mark_frozen
 from .owned import mark_owned
-from .registry import ENTRIES, Func, positional
+from .registry import ENTRIES, Func, name_of, positional
 from .roles import hand_on
 from .session import Session
 from .tags import carry, flat, replace, tag
@@ -113,11 +113,16 @@ def _explain_mixture(session: Session, tensors: Iterable[Tensor], out: Any) -> N
 
 def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     entry = ENTRIES.get(func)
+    if not torch.is_grad_enabled() and _writes(func, args, kwargs):
+        _refuse_unseen(session, func)
     if entry is None:
         plain, rest, options = _hidden(func, args, kwargs)
         if plain is not None:
             return _in_place(session, plain, (args[0], *rest), options)
+        before = _target(args, kwargs).grad_fn if _writes(func, args, kwargs) else None
         out = func(*args, **kwargs)
+        if before is not None and _target(args, kwargs).grad_fn is before:
+            _refuse_unseen(session, func)
         hand_on(func, args, kwargs, out)
         if session.noting:
             session.note(out, func)
@@ -135,6 +140,23 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if plain is not None and any(mates):  # a constant's product: another function has its rule
         shift_twin(plain, args, kwargs, out, mates)
     return out
+
+
+def _writes(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether ``func`` writes into a signal."""
+    return is_active(_target(args, kwargs)) and overwrites(func, kwargs)
+
+
+def _target(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("tensor")  # so torch.nn.init
+
+
+def _refuse_unseen(session: Session, func: Func) -> None:
+    session.refuse(
+        f"{name_of(func)} writes into a tensor that depends on what is explained, and autograd "
+        "does not see it (under torch.no_grad(), or what is written has no gradient), so the "
+        "relevance would be that of a value that is gone; write into a copy"
+    )
 
 
 def _hidden(

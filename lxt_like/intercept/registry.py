@@ -175,6 +175,8 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("addcmul", "addcdiv"), ("input", "tensor1", "tensor2")),
     "bilinear": ("input1", "input2"),
     "lerp": ("input", "end", "weight"),
+    **dict.fromkeys(("scatter", "scatter_add"), ("input", "dim", "index", "src")),
+    **dict.fromkeys(("scatter_", "scatter_add_"), ("input", "dim", "index", "src")),
     "cosine_similarity": ("x1", "x2"),
     "where": ("condition", "input", "other"),
     "masked_fill": ("input", "mask", "value"),

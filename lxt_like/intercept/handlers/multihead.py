@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import UnruledError
 from ..registry import Func, handles
 from ..session import Session
+from ..tags import flat
 from .common import is_active
 
 _SIGNATURE = inspect.signature(F.multi_head_attention_forward)
@@ -27,7 +28,7 @@ def _multi_head(session: Session, func: Func, args: tuple[Any, ...], kwargs: dic
     bound = _SIGNATURE.bind(*args, **kwargs)
     bound.apply_defaults()
     a = bound.arguments
-    if not (torch.is_grad_enabled() and any(is_active(a[n]) for n in ("query", "key", "value"))):
+    if not (torch.is_grad_enabled() and any(is_active(t) for t in flat(a.values()))):
         return func(*args, **kwargs)
     if a["static_k"] is not None or a["static_v"] is not None:
         raise UnruledError(

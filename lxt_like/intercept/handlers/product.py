@@ -101,7 +101,10 @@ def _div(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
         out = func(*args, **kwargs)
         session.claim(out, args, kwargs)
         return out
-    out = torch.div(a, b.detach(), **kwargs)
+    if func in _REVERSED:  # as torch does
+        out = b.detach().reciprocal() * a
+    else:
+        out = torch.div(a, b.detach(), **kwargs)
     carry(a, out)
     return out
 

@@ -195,7 +195,7 @@ def _beside(session: Session, new: Tensor, old: Tensor) -> Tensor:
 def _one_step(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """(x, state, w_input, w_hidden, b_input, b_hidden)."""
     x, hx, *rest = args
-    if kwargs or not (torch.is_grad_enabled() and any(is_active(t) for t in flat((x, hx)))):
+    if kwargs or not (torch.is_grad_enabled() and any(is_active(t) for t in flat(args))):
         return func(*args, **kwargs)
     values = func(x, hx, *_weights_as_before(session, rest))
     weights = _Weights(*rest)

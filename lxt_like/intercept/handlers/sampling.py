@@ -9,11 +9,25 @@ from torch import Tensor
 
 from ...rules.base import Gradient
 from ...rules.norm import ConstantScale
-from ..registry import Func, handles, register
+from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from .common import argument, is_active
 
-register("pooling", ("max_unpool1d", "max_unpool2d", "max_unpool3d"))
+
+@handles("pooling", "max_unpool1d", "max_unpool2d", "max_unpool3d")
+def _max_unpool(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Every value to its place; where two have the same place, torch keeps one."""
+    indices = argument(args, kwargs, 1, "indices", None)
+    if is_active(argument(args, kwargs, 0, "input", None)):
+        planes = indices.flatten(-int(ENTRIES[func].name[-2])).sort(-1).values
+        if bool((planes.diff(dim=-1) == 0).any()):
+            session.refuse(
+                f"{ENTRIES[func].name} puts several values into one place, of which one stays, and "
+                "torch gives its gradient to all; pool without overlap"
+            )
+    out = func(*args, **kwargs)
+    session.note(out, func)
+    return out
 
 
 @handles("product", "grid_sample")

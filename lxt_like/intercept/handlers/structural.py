@@ -35,14 +35,14 @@ MOVES = """
 _BY_VALUE = ("topk", "sort")
 """Moves that depend on the values moved."""
 
-CASTS = "to type type_as float half bfloat16 double".split()
+CASTS = "to type type_as float half bfloat16 double cfloat cdouble chalf".split()
 """Casts: a narrowing one loses rounding."""
 
 SUMS = """
     sum mean cumsum nansum
     index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill index_fill
     select_scatter slice_scatter diagonal_scatter block_diag put complex
-    scatter_reduce index_reduce
+    scatter_reduce index_reduce cartesian_prod diff
 """.split()
 """Linear in all their tensor operands together, or as maxima are."""
 
@@ -52,7 +52,7 @@ WRITES = """
 """.split()
 """What writes values into its first argument, linear in them and in what stays."""
 
-JOINS = "cat concat concatenate stack hstack vstack dstack column_stack".split()
+JOINS = "cat concat concatenate stack hstack vstack row_stack dstack column_stack".split()
 ADDITIONS = "add sub subtract rsub __radd__ __rsub__".split()
 
 
@@ -92,10 +92,20 @@ def _move_in_place(
 
 def _scatter(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Weights written into constants (a router's dense form) stay weights."""
-    out = func(*args, **kwargs)
+    out = func(*_fitted(func, args), **kwargs)
     tensors = list(flat((*args, *kwargs.values())))
     give(tensors, out, common_role(tensors))
     return out
+
+
+def _fitted(func: Func, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What is scattered, cut to its index: torch has a gradient only where the two fit."""
+    if len(args) < 4 or not ENTRIES[func].name.startswith("scatter"):
+        return args
+    index, source = args[2:4]
+    if not isinstance(source, Tensor) or source.dim() == 0 or source.shape == index.shape:
+        return args
+    return (*args[:3], source[tuple(slice(n) for n in index.shape)], *args[4:])
 
 
 def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -104,7 +114,7 @@ def _write(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if getattr(func, "__name__", "") in ("copy_", "overwritten"):
         parts = [t for t in parts if t is not args[0]]
     role = common_role(parts)
-    out = func(*args, **kwargs)
+    out = func(*_fitted(func, args), **kwargs)
     replace(args[0] if out is None else out, None if role is None else Tag(role))
     return out
 
