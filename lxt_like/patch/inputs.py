@@ -16,6 +16,7 @@ from ..rules.live import explain_at
 from .arguments import holds_tokens, is_aside, is_direct, is_float, is_hidden
 from .bags import bagged, rows_of
 from .embedded import Layout
+from .given import refuse_layout
 from .hub import load_model
 from .lookups import Lookups, Match
 
@@ -151,6 +152,8 @@ class Inputs:
             )
         if not isinstance(value, Tensor):
             return value
+        if is_direct(name, value):
+            refuse_layout(name, value)
         if value.is_inference():
             value = value.clone()  # autograd may have to save it
         if is_direct(name, value):

@@ -100,3 +100,62 @@ def test_what_is_no_container_is_not_looked_into() -> None:
     found = list(tensors_in((loop, {"m": nn.Linear(2, 2), "f": lambda: y, "t": Net, "s": "abc"})))
     assert len(found) == 1 and found[0] is x
     assert [t is x for t in tensors_in(SimpleNamespace(x=x, owner=inner))] == [True]
+
+
+# -- other layouts ---------------------------------------------------------------------------------
+
+
+class Summed(nn.Module):
+    """Logits of the sum over places, of a nested tensor as of a dense one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.linear(x)
+        return torch.stack([t.sum(0) for t in h.unbind()])
+
+
+LAYOUTS: dict[str, tuple[Callable[[], Tensor], str]] = {
+    "jagged": (
+        lambda: torch.nested.nested_tensor([random(2, 6), random(3, 6)], layout=torch.jagged),
+        "nested tensor .*jagged.* pad its parts to one length",
+    ),
+    "nested": (
+        lambda: torch.nested.nested_tensor([random(2, 6), random(3, 6)]),
+        "nested tensor .* pad its parts to one length",
+    ),
+    "sparse": (lambda: random(2, 6).to_sparse(), r"is sparse .*; give .*\.to_dense\(\)"),
+    "csr": (lambda: random(2, 6).to_sparse_csr(), r"is sparse .*; give .*\.to_dense\(\)"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*prototype")
+@pytest.mark.filterwarnings("ignore:.*beta state")
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nested_and_sparse_tensors_are_refused(layout: str, named: bool) -> None:
+    make, said = LAYOUTS[layout]
+    model = draw(Summed()).double()
+    for ledger in (False, True):
+        given = {"x": make()} if named else make()
+        with pytest.raises(InputError, match=said):
+            lxt.attribute(model, given, 0, ledger=ledger)
+    with lxt.patch(model):
+        x = make().requires_grad_()
+        with pytest.raises(InputError, match=said):
+            model(x=x) if named else model(x)
+        if layout == "jagged":  # without gradients it is only computed
+            assert model(make()).shape == (2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*prototype")
+@pytest.mark.parametrize("ledger", [False, True])
+def test_a_model_that_makes_nested_tensors_itself(ledger: bool) -> None:
+    class Nests(Summed):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(torch.nested.as_nested_tensor(list(x), layout=torch.jagged))
+
+    with pytest.raises(lxt.errors.UnruledError, match=r"[Nn]ested|jagged"):
+        lxt.attribute(draw(Nests()).double(), random(2, 3, 6), 0, ledger=ledger)
