@@ -70,10 +70,11 @@ def _vecdot(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
 def _distance(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The norm of x - y + eps."""
     run = session.run
+    x, y = (argument(args, kwargs, i, n, None) for i, n in enumerate(("x1", "x2")))
     order = argument(args, kwargs, 2, "p", 2.0)
     eps = argument(args, kwargs, 3, "eps", 1e-6)
     kept = argument(args, kwargs, 4, "keepdim", False)
-    rest = run(torch.add, run(torch.sub, args[0], args[1]), eps)
+    rest = run(torch.add, run(torch.sub, x, y), eps)
     length = run(torch.linalg.vector_norm, rest, order, -1, kept)
     return _valued(length, func(*args, **kwargs))
 

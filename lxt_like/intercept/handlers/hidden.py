@@ -20,18 +20,6 @@ def _live(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return any(is_active(t) for t in flat((*args, *kwargs.values())))
 
 
-@handles("composite", "pairwise_distance")
-def _distance(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """|x - y + eps|_p over the last dimension."""
-    if not _live(args, kwargs):
-        return func(*args, **kwargs)
-    x, y = (argument(args, kwargs, i, n, None) for i, n in enumerate(("x1", "x2")))
-    p, eps = (argument(args, kwargs, *at) for at in ((2, "p", 2.0), (3, "eps", 1e-6)))
-    kept = argument(args, kwargs, 4, "keepdim", False)
-    between = session.run(torch.add, session.run(torch.sub, x, y), eps)
-    return session.run(torch.linalg.vector_norm, between, p, dim=-1, keepdim=kept)
-
-
 _L1 = inspect.signature(F.l1_loss)
 
 
