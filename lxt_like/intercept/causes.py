@@ -154,6 +154,10 @@ def overwritten(x: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor
     return source.to(x.dtype).expand(x.shape).clone()
 
 
+WHOLE: dict[Func, str] = dict.fromkeys((set_item, filled, filled_diagonal, overwritten), "sum")
+"""The kind of what computes a whole tensor anew, where torch writes into a part of one."""
+
+
 def out_of_place(
     func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Func | None, tuple[Any, ...], dict[str, Any]]:

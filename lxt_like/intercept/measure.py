@@ -262,10 +262,10 @@ class Measure:
             return dispatch(session, func, args, kwargs)
         old = target.clone()
         carry_all(target, old)
-        kind = ENTRIES[plain].kind if plain in ENTRIES else "sum"
+        kind = ENTRIES[plain].kind if plain in ENTRIES else causes.WHOLE.get(plain, "")
         run = partial(dispatch, session, plain)
         given = (old, *arguments)
-        if _is_apart(plain, given, options):
+        if kind == "composite" or _is_apart(plain, given, options):
             result = run(given, options)
         else:
             result = self.measured(session, plain, run, given, options, kind)

@@ -99,8 +99,17 @@ def _derive(names: Iterable[str]) -> None:
         for written in (f"{name}_", *(n for n, plain in _OPERATORS.items() if plain == name)):
             for f in functions(written):
                 if f not in ENTRIES:
-                    plain = functions(name)[0]
+                    plain = _method(name)
                     ENTRIES[f] = Entry(written, "in-place", in_place_of=plain)
+
+
+def _method(name: str) -> Func | None:
+    """The tensor's method of this name, which takes arguments as the in-place form does.
+
+    ``torch.polygamma`` has them in another order.
+    """
+    method: Func | None = getattr(torch.Tensor, name, None)
+    return method if callable(method) else next(iter(functions(name)), None)
 
 
 _OPERATORS = {
@@ -126,7 +135,7 @@ def out_of_place_of(func: Func) -> Func | None:
     if entry is not None and entry.in_place_of is not None:
         return entry.in_place_of
     name = getattr(func, "__name__", "")
-    return next(iter(functions(_OPERATORS.get(name, name.rstrip("_")))), None)
+    return _method(_OPERATORS.get(name, name.rstrip("_")))
 
 
 def register_properties(kind: str, names: Iterable[str], handler: Handler | None = None) -> None:

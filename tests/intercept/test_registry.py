@@ -67,7 +67,7 @@ def test_a_handler_is_found_under_every_name() -> None:
 
 def test_entries_have_known_kinds() -> None:
     inner = {"move", "cast", "sum", "scale", "power", "quotient", "matmul", "composite", "dropout"}
-    inner |= {"in-place", "look-up", "leaf"}
+    inner |= {"in-place", "look-up", "leaf", "affine"}
     assert {e.kind for e in ENTRIES.values()} <= {*KINDS, *inner}
     assert all(callable(f) for f in ENTRIES)
     assert all(plain in ENTRIES for plain in writes().values())
