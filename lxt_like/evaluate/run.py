@@ -22,7 +22,7 @@ from .front import Progress
 from .identity import identity, made_with
 from .memory import peak_megabytes
 from .methods import Method, make_methods
-from .removal import operator_of
+from .removal import check_any, operator_of
 from .report import FILES, Report
 from .store import Store, fingerprint
 from .summary import summarise
@@ -124,6 +124,7 @@ def _check_target(task: Task, target: Any) -> None:
 
 
 def _operators(task: Task, wanted: Sequence[str] | str | None) -> list[str]:
+    check_any(task)
     if wanted is None:
         return list(task.operators)[:DEFAULT_OPERATORS]
     names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))

@@ -15,7 +15,7 @@ from .data import Columns, limited, open_source
 from .methods.gradients import Relevance
 from .metrics import srg
 from .readable import Readable, readable
-from .removal import operator_of, remove
+from .removal import check_any, operator_of, remove
 from .run import task_of
 from .space import Choice, Space, space_of
 from .statistics import Array, Estimate, Paired, paired
@@ -126,6 +126,7 @@ def tune(
         raise InputError(f"budget must be at least 1, got {budget}")
     source = limited(open_source(samples, columns), limit, seed)
     task = task_of(model, source.kind, processor, labels, cell, device, trust_remote_code)
+    check_any(task)
     names = [operators] if isinstance(operators, str) else operators
     names = list(task.operators)[:2] if names is None else list(names)
     for name in names:
