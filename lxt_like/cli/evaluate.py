@@ -130,7 +130,8 @@ def evaluate(
     with Progress(wanted=not quiet, unit="sample") as progress:
         progress.status("starting ...")
         from ..evaluate import evaluate as run
-        from ..evaluate.data import Columns, open_source
+        from ..evaluate.columns import Columns
+        from ..evaluate.data import open_source
         from ..evaluate.run import task_of
 
         def advanced(now: int, of: int | None) -> None:

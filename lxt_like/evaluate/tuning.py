@@ -11,7 +11,8 @@ import torch
 
 from ..composites import Composite
 from ..errors import InputError, LxtError, one_line
-from .data import Columns, limited, open_source
+from .columns import Columns
+from .data import limited, open_source
 from .methods.gradients import Relevance
 from .metrics import srg
 from .readable import Readable, readable

@@ -13,7 +13,8 @@ from PIL import Image
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
-from lxt_like.evaluate.data import Columns, limited, open_source
+from lxt_like.evaluate.columns import Columns
+from lxt_like.evaluate.data import limited, open_source
 from lxt_like.evaluate.labels import Labels
 from lxt_like.evaluate.run import task_of
 from lxt_like.evaluate.task import Row
@@ -53,6 +54,76 @@ def test_lists() -> None:
 def test_what_is_no_data(data: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_source(data)
+
+
+class Frame:
+    """As polars has them."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns, self._columns = [*columns], columns
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        rows = zip(*self._columns.values(), strict=True)
+        return [dict(zip(self.columns, row, strict=True)) for row in rows]
+
+    def __iter__(self) -> Any:
+        return iter(self.columns)
+
+
+def tables(columns: dict[str, list[Any]]) -> dict[str, Any]:
+    import pandas as pd
+    import pyarrow as pa
+
+    return {
+        "pandas": pd.DataFrame(columns),
+        "pyarrow": pa.table(columns),
+        "polars": Frame(columns),
+        "lists": columns,
+        "arrays": {name: np.array(values, dtype=object) for name, values in columns.items()},
+        "by split": {"train": Frame({"text": ["z"]}), "test": pd.DataFrame(columns)},
+    }
+
+
+@pytest.mark.parametrize("library", tables({"text": ["a"]}))
+def test_tables_in_memory(library: str) -> None:
+    columns = {
+        "review": ["good film", None, "dull"],
+        "features": [1, 2, 3],
+        "mood": ["x", "y", "z"],
+    }
+    table = tables(columns)[library]
+    found = [*open_source(table, Columns(label="mood")).samples()]
+    assert [(s.id, s.content, s.label) for s in found if s.fault is None] == [
+        ("0", "good film", "x"), ("2", "dull", "z"),
+    ]  # fmt: skip
+    assert found[1].fault == "expected a text or image in the column 'review', got None"
+    with pytest.raises(
+        InputError, match=r"no column 'x' in a table; it has review, features, mood"
+    ):
+        open_source(table, Columns(content="x"))
+    with pytest.raises(InputError, match=r"which column of a table .* It has who, what"):
+        open_source(tables({"who": ["a", "b"], "what": ["c", "d"]})[library])
+    with pytest.raises(InputError, match="no samples in a table"):
+        open_source(tables({"text": []})[library])
+
+
+def test_a_table_is_evaluated_and_tuned_by_its_rows() -> None:
+    texts = [*lxt.demo.reviews(), *lxt.demo.reviews()][:8]
+    table = tables({"text": texts, "label": [0, 1] * 4})["pandas"]
+    report = lxt.evaluate(lxt.demo.sentiment(), table, methods=["random"], steps=2)
+    rows = report.tables["samples"].to_pylist()
+    assert len(rows) == 8
+    assert report.summary["predictions"]["labelled"] == 8
+    assert lxt.tune(lxt.demo.sentiment(), table, budget=1, steps=2).samples == (4, 4)
+
+
+def test_dicts_that_are_no_table() -> None:
+    with pytest.raises(
+        InputError, match=r"of columns, each a list, got str under 'text': a single"
+    ):
+        open_source({"text": "a film", "label": 1})
+    with pytest.raises(InputError, match="columns of one length, got text 2, label 1"):
+        open_source({"text": ["a", "b"], "label": [1]})
 
 
 def test_files_of_texts(tmp_path: Path) -> None:
@@ -225,6 +296,66 @@ def test_folders_of_images(tmp_path: Path) -> None:
     key = source.key
     (folder / "flat.JPG").write_bytes(b"")
     assert open_source(folder).key != key
+
+
+def test_an_image_that_is_missing_is_that_samples_fault(tmp_path: Path) -> None:
+    tiny.pictures(tmp_path, 2)
+    there = str(tmp_path / "cat" / "00.png")
+    for given in ([there, "nope.jpg"], ["nope.jpg", there], [("nope.jpg", "cat"), there]):
+        source = open_source(given)
+        assert (source.kind, source.total) == ("image", 2)
+        skipped = lxt.evaluate(lxt.demo.vit(), given, methods=["random"], steps=2).skipped
+        assert [s["reason"] for s in skipped] == ["no such image file: 'nope.jpg'"]
+    # by suffix alone, unless there are texts
+    assert open_source(["nope.jpg"]).kind == "image"
+    assert open_source(["nope.jpg", "a good film"]).kind == "text"
+    with pytest.raises(InputError, match="texts and images"):
+        open_source([there, "a good film"])
+    with pytest.raises(InputError, match=r"no such file or folder: 'nope\.jpg'"):
+        open_source("nope.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_paths_in_a_table_start_where_it_lies(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.pictures(tmp_path / "data", 2)
+    tiny.pictures(tmp_path / "cwd" / "more", 2)
+    monkeypatch.chdir(tmp_path / "cwd")
+    paths = ["nope.jpg", "cat/00.png", "more/cat/00.png", str(folder / "Sea_Lion" / "01.png"), ""]
+    for column in ("image", "Img", "file"):
+        rows = [{column: path, "label": "cat"} for path in paths]
+        table = folder / f"table.{suffix}"
+        if suffix == "csv":
+            table.write_text("\n".join([f"{column},label", *(f"{p},cat" for p in paths)]))
+        else:
+            table.write_text("\n".join(map(json.dumps, rows)))
+        columns = Columns(content="file") if column == "file" else None
+        source = open_source(table, columns)
+        assert source.kind == "image"
+        assert [s.content for s in source.samples()] == [
+            "nope.jpg", str(folder / "cat" / "00.png"), "more/cat/00.png", paths[3], "",
+        ]  # fmt: skip
+        report = lxt.evaluate(lxt.demo.vit(), source, methods=["random"], steps=2)
+        assert report.summary["predictions"]["samples"] == 3
+        assert len(report.skipped) == 2
+    # a list's and a data frame's paths start in the working directory
+    assert [s.content for s in open_source([{"image": "cat/00.png"}]).samples()] == ["cat/00.png"]
+
+
+def test_images_are_known_by_their_size_wherever_they_are_named(tmp_path: Path) -> None:
+    path = tiny.pictures(tmp_path, 1) / "cat" / "00.png"
+
+    def keys() -> list[str]:
+        return [str(open_source(given).key) for given in (
+            [str(path)], [path], [{"image": str(path)}], tmp_path,
+            [{"image": {"bytes": None, "path": str(path)}}],
+        )]  # fmt: skip
+
+    before = keys()
+    assert before == keys()
+    path.write_bytes(path.read_bytes() + b"more")
+    assert all(old != new for old, new in zip(before, keys(), strict=True))
 
 
 def test_data_sets(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_an_array_of_targets_is_a_list_of_them(classifier: Any, wordpiece: Any) 
 
 def test_a_table_is_no_list_of_texts(classifier: Any, wordpiece: Any) -> None:
     datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    pyarrow = pytest.importorskip("pyarrow")
     columns = {"label": [0, 1], "text": ["a film", "bad"]}
     data = datasets.Dataset.from_dict(columns)
     for given, hint in (
@@ -55,10 +56,13 @@ def test_a_table_is_no_list_of_texts(classifier: Any, wordpiece: Any) -> None:
         (datasets.DatasetDict({"test": data}), "ds['test']['text']"),
         (data.rename_column("text", "body"), "ds['label']"),
         (pandas.DataFrame(columns), "df['text']"),
+        (pyarrow.table(columns), "ds['text']"),
     ):
         with pytest.raises(
             InputError, match=r"a table with the columns label.* " + re.escape(hint)
         ):
             lxt.explain(classifier, given, tokenizer=wordpiece)
+    with pytest.raises(InputError, match=r"a table with the columns text: give .* df\['text'\]"):
+        lxt.explain(classifier, ["a"], pair=pandas.DataFrame({"text": ["b"]}), tokenizer=wordpiece)
     for column in (data["text"], pandas.Series(columns["text"])):
         assert len(lxt.explain(classifier, column, tokenizer=wordpiece)) == 2
