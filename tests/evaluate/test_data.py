@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -54,76 +53,6 @@ def test_lists() -> None:
 def test_what_is_no_data(data: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_source(data)
-
-
-class Frame:
-    """As polars has them."""
-
-    def __init__(self, columns: dict[str, list[Any]]) -> None:
-        self.columns, self._columns = [*columns], columns
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        rows = zip(*self._columns.values(), strict=True)
-        return [dict(zip(self.columns, row, strict=True)) for row in rows]
-
-    def __iter__(self) -> Any:
-        return iter(self.columns)
-
-
-def tables(columns: dict[str, list[Any]]) -> dict[str, Any]:
-    import pandas as pd
-    import pyarrow as pa
-
-    return {
-        "pandas": pd.DataFrame(columns),
-        "pyarrow": pa.table(columns),
-        "polars": Frame(columns),
-        "lists": columns,
-        "arrays": {name: np.array(values, dtype=object) for name, values in columns.items()},
-        "by split": {"train": Frame({"text": ["z"]}), "test": pd.DataFrame(columns)},
-    }
-
-
-@pytest.mark.parametrize("library", tables({"text": ["a"]}))
-def test_tables_in_memory(library: str) -> None:
-    columns = {
-        "review": ["good film", None, "dull"],
-        "features": [1, 2, 3],
-        "mood": ["x", "y", "z"],
-    }
-    table = tables(columns)[library]
-    found = [*open_source(table, Columns(label="mood")).samples()]
-    assert [(s.id, s.content, s.label) for s in found if s.fault is None] == [
-        ("0", "good film", "x"), ("2", "dull", "z"),
-    ]  # fmt: skip
-    assert found[1].fault == "expected a text or image in the column 'review', got None"
-    with pytest.raises(
-        InputError, match=r"no column 'x' in a table; it has review, features, mood"
-    ):
-        open_source(table, Columns(content="x"))
-    with pytest.raises(InputError, match=r"which column of a table .* It has who, what"):
-        open_source(tables({"who": ["a", "b"], "what": ["c", "d"]})[library])
-    with pytest.raises(InputError, match="no samples in a table"):
-        open_source(tables({"text": []})[library])
-
-
-def test_a_table_is_evaluated_and_tuned_by_its_rows() -> None:
-    texts = [*lxt.demo.reviews(), *lxt.demo.reviews()][:8]
-    table = tables({"text": texts, "label": [0, 1] * 4})["pandas"]
-    report = lxt.evaluate(lxt.demo.sentiment(), table, methods=["random"], steps=2)
-    rows = report.tables["samples"].to_pylist()
-    assert len(rows) == 8
-    assert report.summary["predictions"]["labelled"] == 8
-    assert lxt.tune(lxt.demo.sentiment(), table, budget=1, steps=2).samples == (4, 4)
-
-
-def test_dicts_that_are_no_table() -> None:
-    with pytest.raises(
-        InputError, match=r"of columns, each a list, got str under 'text': a single"
-    ):
-        open_source({"text": "a film", "label": 1})
-    with pytest.raises(InputError, match="columns of one length, got text 2, label 1"):
-        open_source({"text": ["a", "b"], "label": [1]})
 
 
 def test_files_of_texts(tmp_path: Path) -> None:
@@ -244,42 +173,6 @@ def test_a_run_lists_what_it_skipped(tmp_path: Path) -> None:
         assert report.summary["predictions"]["samples"] == 2
     with pytest.raises(InputError, match="sample 0: expected a text or an image, got NoneType"):
         lxt.evaluate(lxt.demo.sentiment(), [None, None])
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(delimiter: str, tmp_path: Path) -> None:
-    rows = [["Text", "stars"], ["Good, I; think", "5"], ["a|b\tc", "1"], ['"q"', "2"]]
-    with (tmp_path / "a.csv").open("w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    found = listed(tmp_path / "a.csv", Columns(label="stars"))
-    assert found == [(text, stars) for text, stars in rows[1:]]
-    # a column that was named makes a header, too
-    rows[0][0] = "comment"
-    with (tmp_path / "b.csv").open("w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    assert listed(tmp_path / "b.csv", Columns(content="comment")) == [
-        (t, None) for t, _ in rows[1:]
-    ]
-    with pytest.raises(InputError, match=r"b\.csv .*'comment', 'stars'.*\(--column\)"):
-        open_source(tmp_path / "b.csv")
-
-
-def test_tables_without_a_header(tmp_path: Path) -> None:
-    def file(name: str, text: str) -> Path:
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    assert listed(file("a.tsv", "Good; fine\t1\nBad, no\t0\n")) == [
-        ("Good; fine", "1"), ("Bad, no", "0"),
-    ]  # fmt: skip
-    assert listed(file("b.csv", "Good film\nBad; film\n")) == [
-        ("Good film", None),
-        ("Bad; film", None),
-    ]
-    with pytest.raises(InputError, match=r"which column of c\.csv .* 'Good', '1'"):
-        open_source(file("c.csv", "Good,1\nBad,0\n"))
-    with pytest.raises(InputError, match=r"which column of c\.tsv .* 'a', 'b', 'c'"):
-        open_source(file("c.tsv", "a\tb\tc\nd\te\tf\n"))
 
 
 def test_folders_of_images(tmp_path: Path) -> None:
