@@ -163,7 +163,9 @@ def evaluate(
                 )
         except KeyboardInterrupt:
             progress.clear()
-            said = f"{done} samples" if total is None else f"{done} of {total} samples"
+            from ..evaluate.counted import counted
+
+            said = counted(done) if total is None else f"{done} of {counted(total)}"
             say(f"{said} are done and kept in {out}; the same command goes on from there")
             raise
     if not quiet:

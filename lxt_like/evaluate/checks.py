@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, LxtError, one_line
+from .counted import counted
 from .data import Source
 from .methods import Method, make_methods
 from .methods.gradients import Relevance
@@ -42,7 +43,7 @@ def check_tables(
             "help": "eMPRT: how much more complex the explanation becomes with random weights "
             "(above 0 is good). MPRT: rank correlation of the explanations while weights are "
             "randomised from the input upwards (near 0 is good, 1 ignores the weights). "
-            f"Over {count} samples.",
+            f"Over {counted(count)}.",
             "columns": ["method", "eMPRT", "MPRT", "note"],
             "rows": randomised,
         }
@@ -54,7 +55,7 @@ def check_tables(
                 "title": "Does it add up?",
                 "help": "The share of the score that the inputs leave to the model's own parts "
                 "(biases, positions, softmax), and the share that the account cannot explain, "
-                f"which is rounding or a fault. Over {count} samples.",
+                f"which is rounding or a fault. Over {counted(count)}.",
                 "columns": ["method", "not in the inputs", "unexplained", "note"],
                 "rows": rows,
             }

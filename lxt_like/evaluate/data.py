@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..explain.image.folders import Found, folder_of_images, has_image_suffix
 from ..explain.tables import columns_of, rows_of
 from .columns import Columns, guessed
+from .counted import counted
 from .keys import key_of
 from .kinds import IMAGE_COLUMNS, kind_of, mostly, together
 from .rows import Entry, read_rows
@@ -106,7 +107,7 @@ def limited(source: Source, samples: int | None, seed: int = 0) -> Source:
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
     if source.total is None:
-        note = f"the first {samples} samples"
+        note = f"the first {counted(samples)}"
         return replace(
             source,
             samples=_Chosen(source.samples, range(samples), samples),
@@ -292,7 +293,7 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
         fault = fault or _lacking(row, columns.pair, "text")
     if fault is not None:
         return Given(where, None, fault=fault)
-    name = str(row.get("id", where))
+    name = where if _lacks_name(row) else str(row["id"])
     content = row[str(columns.content)]
     if columns.pair is not None:
         content = (content, row[columns.pair])
@@ -305,6 +306,12 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
     except InputError as error:
         return Given(name, None, fault=str(error))
     return Given(name, content, None if label == "" else label, mask)
+
+
+def _lacks_name(row: Mapping[str, Any]) -> bool:
+    given = row.get("id")
+    gap = given is None or (isinstance(given, float) and isnan(given))
+    return gap or not str(given).strip()
 
 
 def _lacking(row: Mapping[str, Any], column: str, what: str) -> str | None:

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ..render.pages import environment
+from .counted import counted
 from .gallery import Gallery
 from .pictures import Chart, chart
 
@@ -39,6 +40,7 @@ def to_html(
         charts=charts(summary),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        counted=counted,
         number=number,
         p_value=p_value,
         interval=interval,

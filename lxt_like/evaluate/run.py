@@ -16,6 +16,7 @@ import torch
 from ..errors import InputError, LxtError
 from .checks import check_tables
 from .chunks import Extra, Plan, evaluate_chunk
+from .counted import counted
 from .data import Given, Source
 from .extras import Marked, Thorough
 from .front import Progress
@@ -260,7 +261,7 @@ def _failures(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     for row in rows:
         groups.setdefault(row["method"], []).append(row["reason"])
     return [
-        {"method": name, "reason": f"failed on {len(reasons)} samples, the first: {reasons[0]}"}
+        {"method": name, "reason": f"failed on {counted(len(reasons))}, the first: {reasons[0]}"}
         for name, reasons in groups.items()
     ]
 

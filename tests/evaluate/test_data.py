@@ -83,6 +83,15 @@ def test_files_of_texts(tmp_path: Path) -> None:
         open_source(file("none.txt", "\n"))
 
 
+def test_a_row_without_an_id_is_called_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\nx,a\n,b\n  ,c\n0,d\n")
+    assert [s.id for s in open_source(tmp_path / "a.csv").samples()] == [
+        "x", "line 3", "line 4", "0",
+    ]  # fmt: skip
+    rows = [{"id": name, "text": "a"} for name in (None, "", float("nan"), 0, "x")]
+    assert [s.id for s in open_source(rows).samples()] == ["0", "1", "2", "0", "x"]
+
+
 TABLES = {
     "a.jsonl": '{"text": "a"}\n\n{broken\n{"text": "b", "label": 1}\n[1]\n{"label": 0}\n',
     "a.tsv": "text\tlabel\na\t\n\nlonely\nb\t1\nx\ty\tz\n",

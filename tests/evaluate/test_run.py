@@ -168,7 +168,7 @@ def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
     assert known["lengths"] == 6
     assert known["moody"] == 5  # what it can do it does
     left = {row["method"]: row["reason"] for row in made.summary["left_out"]}
-    assert "failed on 1 samples, the first: I do not like it" in left["moody"]
+    assert "failed on 1 sample, the first: I do not like it" in left["moody"]
     assert "expected 3 scores" in left["wrong"]
     assert "image models only" in left["centre"]
     json.dumps(made.summary)
@@ -303,6 +303,13 @@ def test_labels_of_other_libraries_whole_numbers(bert_folder: Path) -> None:
     for wrong in (True, np.bool_(True), 1.0):
         with pytest.raises(InputError, match="a label's name or index, got"):
             lxt.evaluate(bert_folder, [(TEXTS[0], wrong)], **QUICK)
+
+
+def test_one_sample_is_one_sample(bert_folder: Path) -> None:
+    made = lxt.evaluate(bert_folder, ["", "a good film"], **QUICK)
+    said = [str(made), repr(made), made.to_html()]
+    assert all("1 sample" in text and "1 samples" not in text for text in said)
+    assert "1 sample skipped, the first" in str(made)
 
 
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
