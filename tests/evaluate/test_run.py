@@ -161,9 +161,16 @@ def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
     def short(task: Any, batch: Any) -> list[torch.Tensor]:
         return [torch.zeros(1) for _ in range(len(batch))]
 
-    made = lxt.evaluate(
-        bert_folder, TEXTS, methods=[lengths, moody, ("wrong", short), "centre"], steps=4
-    )
+    def divided(task: Any, batch: Any) -> list[torch.Tensor]:
+        parts = [1 / (row.content == "bad") for row in batch.rows]
+        return [s * p for s, p in zip(lengths(task, batch), parts, strict=True)]
+
+    def careless(task: Any, batch: Any) -> list[torch.Tensor]:
+        assert all(row.content != "bad" for row in batch.rows)
+        return [s.tolist() for s in lengths(task, batch)]  # lists are scores, too
+
+    methods = [lengths, moody, ("wrong", short), "centre", ("none", lambda t, b: None)]
+    made = lxt.evaluate(bert_folder, TEXTS, methods=[*methods, divided, careless], steps=4)
     known = {row["method"]: row["n"] for row in made.summary["table"]}
     assert known["lengths"] == 6
     assert known["moody"] == 5  # what it can do it does
@@ -171,6 +178,10 @@ def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
     assert "failed on 1 sample, the first: I do not like it" in left["moody"]
     assert "expected 3 scores" in left["wrong"]
     assert "image models only" in left["centre"]
+    assert f"failed on {len(TEXTS)} samples, the first: TypeError: 'None" in left["none"]
+    assert "failed on 5 samples, the first: ZeroDivisionError: division" in left["divided"]
+    assert "failed on 1 sample, the first: AssertionError" in left["careless"]
+    assert (known["divided"], known["careless"]) == (1, 5)
     json.dumps(made.summary)
 
 
