@@ -49,6 +49,7 @@ class Source:
         total: how many there are; None where nobody knows before the end.
         key: what tells this data from other data in a run's fingerprint.
         notes: what a reader of the report should know.
+        known: whether ``key`` tells each sample; otherwise they are compared as they come.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     total: int | None
     key: Any
     notes: tuple[str, ...] = field(default=())
+    known: bool = True
 
 
 def open_source(data: Any, columns: Columns | None = None, split: str | None = None) -> Source:

@@ -46,7 +46,7 @@ def of_dataset(data: Any, columns: Columns, split: str | None, name: str | None 
     print_of = getattr(data, "_fingerprint", None)
     key = [name, split, print_of, wanted.content, wanted.pair, wanted.label, wanted.mask]
     kind = "image" if image or wanted.content in IMAGE_COLUMNS else "text"
-    return Source(name, kind, _Rows(data, wanted, classes), total, key, notes)
+    return Source(name, kind, _Rows(data, wanted, classes), total, key, notes, print_of is not None)
 
 
 @dataclass(frozen=True)

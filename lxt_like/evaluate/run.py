@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, LxtError
+from ..errors import InputError
 from .checks import check_tables
 from .chunks import Extra, Plan, evaluate_chunk
 from .counted import counted
@@ -21,6 +21,7 @@ from .data import Given, Source
 from .extras import Marked, Thorough
 from .front import Progress
 from .identity import identity, made_with
+from .keys import key_of
 from .memory import peak_megabytes
 from .methods import Method, make_methods
 from .removal import check_any, operator_of
@@ -167,13 +168,19 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
 
 
 def _run(plan: Plan, source: Source, store: Store, progress: Progress | None) -> None:
-    done = 0
+    done, number = 0, -1
     for number, chunk in enumerate(_chunks(source)):
-        if not store.finished(number):
-            store.add(number, evaluate_chunk(plan, chunk))
+        key = None if source.known else _key(chunk, source.kind == "image")
+        if not store.finished(number, key):
+            store.add(number, evaluate_chunk(plan, chunk), key)
         done += len(chunk)
         if progress is not None:
             progress(done, source.total)
+    store.check_end(number + 1)
+
+
+def _key(chunk: Sequence[tuple[int, Given]], image: bool) -> str:
+    return fingerprint({"samples": [key_of(sample, image) for _, sample in chunk]})
 
 
 def _chunks(source: Source) -> Iterator[list[tuple[int, Given]]]:
@@ -212,7 +219,7 @@ def _memory(task: Task, methods: Sequence[Method]) -> dict[str, float]:
                 lambda run=method: run(task, probe),  # type: ignore[misc]
                 probe.member.device,
             )
-        except (LxtError, RuntimeError):
+        except Exception:  # a method may be anybody's function
             continue  # it is listed where it failed on samples
     return found
 
