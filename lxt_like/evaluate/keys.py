@@ -29,8 +29,8 @@ def key_of(row: Given, image: bool) -> list[Any]:
     elif isinstance(content, tuple | list):
         content = list(content)
     elif not isinstance(content, str):
-        content = _digest(content)
-    return [row.id, content, row.label, None if row.mask is None else _digest(row.mask)]
+        content = digest_of(content)
+    return [row.id, content, row.label, None if row.mask is None else digest_of(row.mask)]
 
 
 def file_of(content: Any) -> str | None:
@@ -47,8 +47,8 @@ def _size(path: str) -> int | None:
         return None
 
 
-def _digest(content: Any) -> str:
-    """Of an image in memory, or of a mask."""
+def digest_of(content: Any) -> str:
+    """Of an image in memory, of a mask, or of any array."""
     if isinstance(content, Tensor):
         content = content.detach().cpu()
         content = (content.float() if content.is_floating_point() else content).numpy()
@@ -58,9 +58,9 @@ def _digest(content: Any) -> str:
         about = [getattr(content, name, None) for name in ("mode", "size", "shape", "dtype")]
         data = repr([str(part) for part in about]).encode() + content.tobytes()
     elif isinstance(content, Mapping):
-        data = repr([(name, _digest(part)) for name, part in content.items()]).encode()
+        data = repr([(name, digest_of(part)) for name, part in content.items()]).encode()
     elif isinstance(content, list | tuple):  # the text of an array inside would be abridged
-        data = repr([_digest(part) for part in content]).encode()
+        data = repr([digest_of(part) for part in content]).encode()
     else:
         data = repr(content).encode("utf-8", "surrogatepass")
     return hashlib.sha256(data).hexdigest()[:16]
