@@ -29,8 +29,11 @@ class Accounts:
     def __init__(self, measure: Measure, inputs: Inputs, observer: Observer) -> None:
         self.measure, self.inputs, self.observer = measure, inputs, observer
 
-    def run(self, score: Tensor, kept: Mapping[str, Tensor]) -> Ledger:
-        """The accounts of ``score`` [batch]; ``kept``: entries of the target itself."""
+    def run(self, score: Tensor, kept: Mapping[str, Tensor], again: bool = False) -> Ledger:
+        """The accounts of ``score`` [batch].
+
+        ``kept``: entries of the target itself; ``again``: the last backward is to keep the graph.
+        """
         samples = len(score)
         made = self._at_once(score, kept) if samples > 1 else None
         if made is not None:
@@ -38,7 +41,7 @@ class Accounts:
         totals, before = [], 0.0
         for i in range(samples):
             self.measure.sums.begin(samples, i)
-            score[i].backward(retain_graph=i + 1 < samples)
+            score[i].backward(retain_graph=again or i + 1 < samples)
             now = float(self.inputs.total())
             totals.append(now - before)
             before = now

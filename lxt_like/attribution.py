@@ -24,16 +24,17 @@ from .errors import (
     UnreachedWarning,
     UnruledError,
 )
-from .intercept import Step, types_of
+from .intercept import Step, now, types_of
 from .intercept.measure import Measure
 from .ledger import Audit, Ledger, make_rows
 from .numerics import full_precision, is_finite
 from .observe import Observer
+from .outputs import is_flat
 from .patch import Patch
 from .patch.inputs import Inputs, module_of
 from .patch.paths import other_paths
 from .rules.base import last_backward
-from .rules.live import all_frozen
+from .rules.live import Explained, all_frozen, explaining
 from .targets import Resolved, Target, as_target, resolved
 
 
@@ -78,6 +79,8 @@ def attribute(
     masks: Mapping[str, float | Tensor] | None = None,
 ) -> Attribution:
     """Relevance of ``inputs`` for ``target``, by one forward and one backward.
+
+    The ``.grad`` of nobody's tensors changes: not the model's, nor of weights that it does not own.
 
     Args:
         model: a ``torch.nn.Module``, a transformers pipeline, a local folder or a hub id.
@@ -170,7 +173,9 @@ class _Run:
         self.model = module_of(model)
         self.composite = resolve_composite(composite)
         self.lean = lean and self.composite.by_kind
-        with torch.inference_mode(False), torch.enable_grad():
+        self.explained = Explained(named=True)
+        with torch.inference_mode(False), torch.enable_grad(), explaining(self.explained):
+            self.begun = now()
             self.inputs = Inputs(self.model, inputs, bool(self.composite.first_layer))
         self.strict = strict
         self.measure = measure
@@ -198,9 +203,11 @@ class _Run:
             found = resolved(made, self.model, output, self.inputs.kwargs)
             score = found.score
             self._check_score(score)
+            self.inputs.check_batch(len(score), type(made).read is Target.read and is_flat(output))
             patch.check([score])
+            again = patch.spare([score])
             with full_precision(score):
-                book = self._backward(score, found.entries)
+                book = self._backward(score, found.entries, again)
         relevance = self.inputs.relevance()
         self._check_finite("the relevance", relevance)
         for name in self.inputs.unreached():
@@ -233,7 +240,10 @@ class _Run:
             lean=self.lean,
         )
         patch.session.measure = self.measure
+        # a lean run takes in no weight that requires grad
+        patch.begun = None if self.lean and not patch.session.plain else self.begun
         patch.session.known, patch.session.frozen = True, self.lean
+        patch.session.explained = self.explained
         patch.session.steps = self.steps = steps
         patch.session.fuse = not (self.measure or self.observer.patterns or self.observer.masks)
         patch.session.on_heads = self.observer.on_heads if self.observer.patterns else None
@@ -280,13 +290,16 @@ class _Run:
             self.inputs.check_finite()
             raise NumericalError(_diagnose(self.model, what))
 
-    def _backward(self, score: Tensor, kept: Mapping[str, Tensor]) -> Ledger | None:
-        """The backwards, and the account if one is wanted; ``kept``: by the target itself."""
+    def _backward(self, score: Tensor, kept: Mapping[str, Tensor], again: bool) -> Ledger | None:
+        """The backwards, and the account if one is wanted.
+
+        ``kept``: by the target itself; ``again``: some of the graph will be used by others.
+        """
         try:
             if self.measure is not None:
-                return Accounts(self.measure, self.inputs, self.observer).run(score, kept)
+                return Accounts(self.measure, self.inputs, self.observer).run(score, kept, again)
             with last_backward():
-                score.sum().backward()
+                score.sum().backward(retain_graph=again)
             return None
         except RuntimeError as e:
             if "modified by an inplace operation" not in str(e):

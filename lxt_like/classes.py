@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal
@@ -28,6 +29,37 @@ class Classes(dict[int, str]):
     ) -> None:
         super().__init__(names)
         self.kind: Kind = kind
+
+
+class Called:
+    """Finds a head's outputs by what they are called; one rule for targets and for labels of data.
+
+    A name as it is written wins over one that differs in case, blanks, underscores or hyphens
+    between letters ("Sea_Lion", "sea lion"), and that over a synonym, in a class that is a list
+    of them ("tabby, tabby cat"), which no other class has.
+    """
+
+    def __init__(self, names: Names) -> None:
+        exact: dict[str, list[int]] = {}
+        loose: dict[str, list[int]] = {}
+        synonyms: dict[str, list[int]] = {}
+        for i, name in names.items():
+            exact.setdefault(name, []).append(i)
+            loose.setdefault(_folded(name), []).append(i)
+            for part in {_folded(part) for part in name.split(",")}:
+                synonyms.setdefault(part, []).append(i)
+        self._exact, self._loose = exact, loose
+        self._synonyms = {part: at for part, at in synonyms.items() if part and len(at) == 1}
+
+    def find(self, given: str) -> list[int]:
+        """The outputs that are called so: none, one, or several that nothing sets apart."""
+        folded = _folded(given)
+        return self._exact.get(given) or self._loose.get(folded) or self._synonyms.get(folded) or []
+
+
+def _folded(name: str) -> str:
+    """A hyphen elsewhere than between letters and digits may be a minus, and stays."""
+    return " ".join(re.sub(r"(?<=[^\W_])-(?=\w)|_", " ", name).split()).casefold()
 
 
 def class_names(model: Any, outputs: int | None = None) -> Classes:
@@ -114,9 +146,7 @@ def _index(given: Any, classes: int, names: Names) -> int:
             has = "1 class" if classes == 1 else f"{classes} classes"
             raise TargetError(f"class index {at} is out of range: the model has {has}")
         return at % classes
-    exact = [i for i, name in names.items() if name == given]
-    loose = [i for i, name in names.items() if name.lower() == given.lower()]
-    found = exact or loose
+    found = Called(names).find(given)
     if len(found) > 1:
         which = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
         raise TargetError(

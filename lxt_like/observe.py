@@ -20,6 +20,7 @@ from .intercept.twins import put_twin, twin
 from .numerics import contribution, inner, upcast
 from .patch.inputs import Inputs
 from .rules.base import consumer
+from .rules.live import all_frozen, is_active
 
 
 class AnyOf(tuple[str, ...]):
@@ -161,7 +162,7 @@ class Observer:
 
     def on_heads(self, path: str, out: Tensor) -> None:
         """Called with each attention's output [batch, heads, tokens, dim]."""
-        patterns = [p for p in self.patterns if _inside(path, p)] if out.requires_grad else []
+        patterns = [p for p in self.patterns if _inside(path, p)] if _is_signal(out) else []
         if patterns:
             self._seen.update(patterns)
             self._heads[_free(path, self._heads)] = _Watched(out)
@@ -310,8 +311,13 @@ def _parts(out: Any) -> list[tuple[Any, Any]]:
 
 def _signal(out: Any) -> tuple[Any, Tensor] | None:
     """The first tensor of a module's output that takes relevance, and its place."""
-    found = ((at, t) for at, t in _parts(out) if isinstance(t, Tensor) and t.requires_grad)
-    return next(found, None)
+    return next(((at, t) for at, t in _parts(out) if _is_signal(t)), None)
+
+
+def _is_signal(t: Any) -> bool:
+    """Whether ``t`` depends on what is explained, by the graph: weights may require grad, too."""
+    with all_frozen(False):
+        return is_active(t)
 
 
 def _with(out: Any, at: Any, new: Tensor) -> Any:

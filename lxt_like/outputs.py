@@ -68,6 +68,11 @@ def logits_of(output: Any, inputs: Mapping[str, Any]) -> Tensor:
     return logits
 
 
+def is_flat(output: Any) -> bool:
+    """Whether the logits have a single axis: of samples, or of classes without a batch."""
+    return _field(output).dim() == 1
+
+
 def _field(output: Any) -> Tensor:
     logits = output
     if isinstance(output, Mapping):

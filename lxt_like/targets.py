@@ -91,7 +91,7 @@ class Contrast(Target):
                     f"the prediction is the foil {same!r} itself, so nothing sets them apart: "
                     "name a target or another foil"
                 )
-            own = self.foil is None or _per_sample(plain(self.c)) or _per_sample(plain(self.foil))
+            own = self.foil is None or per_sample(self.c) or per_sample(self.foil)
             said = f"a contrast needs two classes, got {same!r} as target and as foil"
             if own:
                 raise SampleTargetError(f"{said} of a sample: name a target or another foil")
@@ -291,7 +291,7 @@ def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -
     target = plain(target)
     if isinstance(target, Tensor) and not target.ndim:
         return target.item()
-    if _per_sample(target):
+    if per_sample(target):
         if len(target) != total:
             which = f"the {noun}" if total == 1 else f"each of the {total} {noun}s"
             raise TargetError(f"expected one target for {which}, got {len(target)} entries")
@@ -302,8 +302,9 @@ def select(target: Any, rows: Sequence[int], total: int, noun: str = "sample") -
     return replace(target, **changed) if changed else target
 
 
-def _per_sample(given: Any) -> bool:
-    """Whether it has one entry per sample."""
+def per_sample(given: Any) -> bool:
+    """Whether a target has one entry per sample."""
+    given = plain(given)
     if isinstance(given, Tensor):
         return given.ndim > 0
     return isinstance(given, Sequence) and not isinstance(given, str | bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import namedtuple
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.errors import InputError
+from lxt_like.errors import InputError, UnruledWarning
 from lxt_like.patch import install
 from tests.models.checkpointed import net
 from tests.models.tiny import FAMILIES, build, inputs, widen
@@ -380,3 +382,52 @@ def test_what_goes_straight_to_the_input_passes_by_the_layers(mask: Any, ledger:
     if ledger:
         assert got.ledger.closed
         assert ("masked" in got.ledger.entries) == (mask in (0.0, 0.5))
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+@pytest.mark.parametrize(
+    "weight",
+    [random(6), random(6).requires_grad_(), nn.Parameter(random(6)), nn.Parameter(random(6)) * 2],
+    ids=["constant", "leaf", "parameter", "computed"],
+)
+def test_a_weight_that_a_module_returns_first(weight: Tensor, ledger: bool) -> None:
+    """It requires grad, and depends on nothing that is explained: no state to look at, or mask."""
+
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return held[0], x * 2
+
+    held = [weight]  # a list: no parameter of the model
+    model, x = inline(lambda m, x: m.two(torch.tanh(m.a(x)))[1]), random(2, 6)
+    model.two = Two()
+    plain = lxt.attribute(model, x, 0, layers=["c", "a"])
+    got = lxt.attribute(model, x, 0, layers=["two"], masks={"two": 0.5}, ledger=ledger)
+    assert got.layers["two"].shape == (2, 6)
+    torch.testing.assert_close(got.relevance, plain.relevance / 2)
+    torch.testing.assert_close(got.layers["two"].sum(1), plain.layers["a"].sum(1))
+
+
+def test_classes_of_models_that_are_gone_are_not_kept() -> None:
+    def run() -> Any:
+        class Own(nn.Linear):
+            pass
+
+        class Twice(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: Tensor) -> Tensor:
+                return x * 2
+
+            @staticmethod
+            def backward(ctx: Any, g: Tensor) -> Tensor:
+                return g * 2
+
+        model = inline(lambda m, x: Twice.apply(m.a(x)))
+        model.own = Own(2, 2)
+        lxt.attribute(model, random(2, 6), 0, "epsilon_plus", strict=False)
+        lxt.plan(model)
+        return weakref.ref(Own), weakref.ref(Twice)
+
+    with pytest.warns(UnruledWarning):
+        kept = run()
+    gc.collect()
+    assert [ref() for ref in kept] == [None, None]

@@ -11,6 +11,7 @@ import torch
 
 import lxt_like as lxt
 from lxt_like.errors import InputError, SampleTargetError, TargetError
+from lxt_like.evaluate.labels import Labels
 from lxt_like.outputs import logits_of
 from lxt_like.targets import as_target, class_names
 from tests.models import zoo
@@ -81,6 +82,27 @@ def test_ambiguous_names_need_their_case() -> None:
             TargetError, match=rf"'{given}' is ambiguous: outputs 0 and .*the index"
         ):
             as_target(given).resolve(LOGITS, known)
+
+
+@pytest.mark.parametrize(
+    ("given", "index"),
+    [
+        ("sea lion", 0), ("SEA_LION", 0), (" Sea  lion ", 0), ("sea - lion", None),
+        ("Sea-Lion", 0), ("tabby", 1), ("tabby cat", 1), ("cat", None),
+        ("score 1", 2), ("score -1", 3), ("score_-1", 3), ("Score-1", 2), ("", None),
+        ("STRASSE", 4), ("-1", None), ("1", 5), ("1_", 5),
+    ],
+)  # fmt: skip
+def test_a_name_in_another_spelling(given: str, index: int | None) -> None:
+    called = ("Sea_lion", "tabby, tabby-cat, cat", "score 1", "score -1", "straße, cat", "1")
+    names = dict(enumerate(called))
+    logits = random(1, len(called))
+    if index is None:
+        with pytest.raises(TargetError, match="unknown class"):
+            as_target(given).resolve(logits, names)
+    else:
+        assert as_target(given).resolve(logits, names).indices.tolist() == [index]
+    assert Labels(called).index(given) == index
 
 
 def test_one_class_is_no_classes() -> None:

@@ -34,7 +34,7 @@ def audit(
         str | None,
         typer.Argument(
             metavar="TEXT|IMAGE",
-            help="Default: a sample review, or for an image classifier a sample picture.",
+            help="Default: a sample that suits the model.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def audit(
             "model": loaded.name,
             "composite": composite,
             "text": sample,
-            **{k: v for k, v in (("pair", pair), ("prefix", prefix)) if v is not None},
+            **{k: v for k, v in (("pair", loaded.pair), ("prefix", prefix)) if v is not None},
             "target": {"label": label, "index": index, "score": account.score},
             "ok": made.ok,
             "rows": [{**asdict(row), "declared": dict(row.declared)} for row in made.rows],

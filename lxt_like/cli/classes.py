@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from ..classes import Called
 from ..errors import InputError
 from ..targets import Contrast, Names, indices_of
 
@@ -21,7 +22,7 @@ def class_of(given: str, names: Names, outputs: int) -> int:
     Raises:
         TargetError: there is no such class; the message lists those that there are.
     """
-    number = re.fullmatch(r"[+-]?\d+", given) and given not in names.values()
+    number = re.fullmatch(r"[+-]?\d+", given) and not Called(names).find(given)
     return int(indices_of(int(given) if number else given, torch.zeros(1, outputs), names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from .guard import quiet_libraries
 from .options import Care
 from .outcomes import Report
 from .progress import Progress
-from .texts import Line
+from .texts import Line, names_file, shortened
 
 if TYPE_CHECKING:
     from ..explain import ImageExplanation, ImageModel
@@ -27,27 +28,41 @@ TEXTS_ONLY = "for texts only, and this explains images"
 
 
 def wants_images(arguments: Sequence[str], model: str | None, trust_remote_code: bool) -> bool:
-    """Whether the arguments are images: by the model, or without one by their look."""
+    """Whether the arguments are images: by the model, or without one by their look.
+
+    Raises:
+        InputError: without a model, some are images and others are not.
+    """
     if model is not None:
         from ..explain.image import is_image_model
 
         with suppress(ModelError):  # a model that cannot be read is reported where it is loaded
             return is_image_model(model, trust_remote_code)
         return False
-    return bool(arguments) and all(map(_looks_like_image, arguments))
+    images = [argument for argument in arguments if _is_image(argument)]
+    others = [argument for argument in arguments if argument not in images]
+    if images and others:
+        which = "a file that cannot be read as one" if names_file(others[0]) else "none"
+        raise InputError(
+            f"expected texts or images, got both: {shortened(images[0])!r} is an image, "
+            f"{shortened(others[0])!r} is {which}"
+        )
+    return bool(images)
 
 
-def _looks_like_image(argument: str) -> bool:
-    from ..explain.image.open import SUFFIXES
+def _is_image(argument: str) -> bool:
+    """Whether an argument is a folder, looks like an image, or is a file that opens as one."""
+    from ..explain.image.open import SUFFIXES, opens
 
     if not argument:
         return False  # a text; as a path it would be the folder we are in
-    path = Path(argument).expanduser()
+    path = Path(os.path.expanduser(argument))  # a path's own raises for "~ ... "
     with suppress(OSError, ValueError):  # a text can be too long to be a path
         if path.is_dir():
             return True
         if path.suffix.lower() in SUFFIXES:
             return path.is_file() or not re.search(r"\s", argument)
+        return path.is_file() and opens(path)
     return False
 
 
@@ -65,7 +80,7 @@ def image_files(arguments: Sequence[str]) -> list[Line]:
     for argument in arguments:
         if not argument:
             raise InputError("expected an image or a folder of them, got an empty name")
-        path = Path(argument).expanduser()
+        path = Path(os.path.expanduser(argument))
         found += [f.path for f in folder_of_images(path)] if path.is_dir() else [str(path)]
     return [Line(path, path) for path in found]
 

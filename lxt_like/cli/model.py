@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import demo
+from ..classes import Called
 from ..composites import composite as resolve_composite
 from ..errors import InputError
 from ..explain.batches import Runner, evaluation_mode
@@ -74,7 +75,7 @@ def _class_of(loaded: TextModel, task: Task, target: str | None, foil: str | Non
     outputs = int(config.num_labels)
     if not isinstance(task, Tags):
         require_choice(target, head_kind(config, outputs), outputs, list(names.values()))
-    elif target is not None and "=" in target and target not in names.values():
+    elif target is not None and "=" in target and not Called(names).find(target):
         word, _, tag = target.rpartition("=")
         if not word.strip():
             raise InputError(f"expected WORD=TAG, or a tag alone, got {target!r}: name the word")

@@ -16,6 +16,7 @@ from ..composites import composite as resolve_composite
 from ..explain.image import ImageModel, load_image_model, open_image
 from ..explain.image.run import boxed
 from ..explain.loading import TextModel
+from ..explain.tasks import task_for
 from ..targets import Target, as_target
 from .guard import quiet_libraries
 from .images import TEXTS_ONLY, wants_images
@@ -23,6 +24,7 @@ from .images import target_of as image_target
 from .model import inputs_of, opened, read, target_of
 from .options import refuse
 from .progress import Progress
+from .texts import text_of
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,14 @@ class Subject(ABC):
     """A model, ready to read what is named on the command line.
 
     ``composite``: the rules, with the bounds of the model's pixels where they need some;
-    ``sample``: what is read if nothing was named.
+    ``sample``: what is read if nothing was named, with the second text ``pair``, if it has one.
     """
 
     name: str
     model: nn.Module
     composite: Composite
     sample: str
+    pair: str | None = None
 
     @abstractmethod
     def inputs(self, given: str) -> Any:
@@ -60,12 +63,18 @@ class Texts(Subject):
     """A model that reads texts, alone or with a second one, or with what it has written."""
 
     def __init__(
-        self, loaded: TextModel, composite: str, pair: str | None, prefix: str | None
+        self,
+        loaded: TextModel,
+        composite: str,
+        given: str | None,
+        pair: str | None,
+        prefix: str | None,
     ) -> None:
-        self.loaded, self.pair, self.prefix = loaded, pair, prefix
+        self.loaded, self.prefix = loaded, prefix
         self.name, self.model = loaded.name, loaded.model
         self.composite = resolve_composite(composite)
-        self.sample = demo.reviews()[0]
+        self.sample, second = task_for(loaded).sample(demo.reviews()[0])
+        self.pair = second if given is None and pair is None else pair
 
     def inputs(self, given: str) -> Any:
         return inputs_of(self.loaded, given, self.pair, self.prefix)
@@ -114,8 +123,10 @@ def subject(
     """
     resolve_composite(composite)
     if not wants_images([] if given is None else [given], model, trust_remote_code):
+        if given is not None:
+            text_of(given)
         with opened(model, composite, progress, verbose, trust_remote_code) as loaded:
-            yield Texts(loaded, composite, pair, prefix)
+            yield Texts(loaded, composite, given, pair, prefix)
         return
     refuse({"pair": pair, "prefix": prefix}, TEXTS_ONLY)
     progress.status(f"loading {'the bundled model' if model is None else model} ...")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,14 @@ def gather(arguments: Sequence[str], file: str | None) -> list[Line]:
     """The texts of the command line, of ``file`` (``-``: stdin), or of what is piped in.
 
     Raises:
-        InputError: there is no text, there are two sources, or a file cannot be read.
+        InputError: there is no text, a file's name instead of one, there are two sources, or a
+            file cannot be read.
     """
     if arguments and file is not None:
-        raise InputError(f"expected texts or --file, got both: {arguments[0][:40]!r} and {file!r}")
+        first = shortened(arguments[0])
+        raise InputError(f"expected texts or --file, got both: {first!r} and {file!r}")
     if arguments:
-        return [Line(_decoded(text), f"text {i}") for i, text in enumerate(arguments, 1)]
+        return [Line(text_of(text), f"text {i}") for i, text in enumerate(arguments, 1)]
     if file is not None and file != "-":
         return _lines(_read(file), file)
     if is_terminal(sys.stdin):
@@ -55,6 +59,33 @@ def asking(chat: bool, system: str | None) -> Callable[[str], object]:
     return lambda text: [*before, {"role": "user", "content": text}]
 
 
+def text_of(argument: str) -> str:
+    """An argument that is a text, and not the name of a file.
+
+    Raises:
+        InputError: it is one, or it is not valid Unicode.
+    """
+    if names_file(argument):
+        raise InputError(
+            f"expected a text, got the name of a file, {shortened(argument)!r}: texts in a file "
+            "are explained by lxt-like explain --file, an image by an image classifier"
+        )
+    return _decoded(argument)
+
+
+def names_file(argument: str) -> bool:
+    """Whether there is a file of this name, and it has a suffix: a lone word may be a text."""
+    path = Path(os.path.expanduser(argument))  # a path's own raises for "~ ... "
+    with suppress(OSError, ValueError):  # a text can be too long to be a path
+        return len(path.suffix) > 1 and path.is_file()
+    return False
+
+
+def shortened(argument: str) -> str:
+    """The beginning of an argument, for messages."""
+    return argument if len(argument) <= 40 else argument[:39] + "…"
+
+
 def _decoded(argument: str) -> str:
     """Bytes that are no text reach us as lone surrogates."""
     for at, char in enumerate(argument):
@@ -68,7 +99,7 @@ def _decoded(argument: str) -> str:
 
 def _read(file: str) -> bytes:
     try:
-        return Path(file).expanduser().read_bytes()
+        return Path(os.path.expanduser(file)).read_bytes()
     except IsADirectoryError as error:
         raise InputError(f"expected a file of texts, got the folder {file!r}") from error
     except FileNotFoundError as error:

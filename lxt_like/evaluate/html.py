@@ -6,15 +6,13 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..render.pages import environment
 from .counted import counted
 from .gallery import Gallery
+from .numbers import Column, p_value, plain
 from .pictures import Chart, chart
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 6
 """Methods in a chart: the best by the headline, and random as the floor."""
@@ -41,9 +39,10 @@ def to_html(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         counted=counted,
-        number=number,
+        plain=plain,
         p_value=p_value,
-        interval=interval,
+        column=Column.of,
+        estimates=Column.of_estimates,
     )
 
 
@@ -72,25 +71,3 @@ def charts(summary: Mapping[str, Any]) -> list[Chart]:
 
 def _key(row: Mapping[str, Any]) -> float:
     return float("-inf") if row["mean"] is None else float(row["mean"])
-
-
-def number(value: float | None) -> str:
-    """A number for a table, about three digits; a dash where there is none."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    decimals = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
-    text = f"{value:.{3 if size < 0.1 and decimals else decimals}f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def interval(row: Mapping[str, Any]) -> str:
-    """``low .. high`` of an estimate, or a dash."""
-    if row["low"] is None or row["high"] is None:
-        return "–"
-    return f"{row['low']:.2f} … {row['high']:.2f}"
-
-
-def p_value(value: float | None) -> str:
-    """A p-value as it is read."""
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

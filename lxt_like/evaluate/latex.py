@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..render.latex import escape
+from .numbers import Column
 
 
 def to_latex(table: Sequence[Mapping[str, Any]]) -> str:
@@ -28,6 +29,7 @@ def to_latex(table: Sequence[Mapping[str, Any]]) -> str:
         )
         for operator in operators
     }
+    columns = {o: Column.of_estimates(r for r in table if r["operator"] == o) for o in operators}
     lines = [
         r"% needs \usepackage{booktabs}; mean SRG with its 95 % BCa interval over samples",
         rf"\begin{{tabular}}{{l{'r' * len(operators)}r}}",
@@ -37,19 +39,26 @@ def to_latex(table: Sequence[Mapping[str, Any]]) -> str:
     ]
     for method in methods:
         rows = [cells.get((method, operator)) for operator in operators]
-        values = [_cell(row, best[o]) for row, o in zip(rows, operators, strict=True)]
+        values = [_cell(row, best[o], columns[o]) for row, o in zip(rows, operators, strict=True)]
         times = [row["milliseconds"] for row in rows if row and row["milliseconds"] is not None]
         values.append(f"{times[0]:.3g}" if times else "--")
         lines.append(" & ".join([escape(method), *values]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _cell(row: Mapping[str, Any] | None, best: float | None) -> str:
+def _cell(row: Mapping[str, Any] | None, best: float | None, column: Column) -> str:
     if row is None or row["mean"] is None:
         return "--"
-    mean = f"{row['mean']:.2f}"
+    column = column.row(row)
+    mean = _minus(column.number(row["mean"]))
     if row["mean"] == best:
         mean = rf"\textbf{{{mean}}}"
     if row["low"] is None:
         return mean
-    return rf"{mean} {{\scriptsize [{row['low']:.2f}, {row['high']:.2f}]}}"
+    low, high = (_minus(column.number(row[name])) for name in ("low", "high"))
+    return rf"{mean} {{\scriptsize [{low}, {high}]}}"
+
+
+def _minus(shown: str) -> str:
+    """A number with a proper minus sign."""
+    return shown.replace("-", "$-$")

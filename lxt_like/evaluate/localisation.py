@@ -1,7 +1,9 @@
 """Whether relevance lies where people marked it: objects in images, rationales in texts.
 
 All measures compare signed scores [n] with a mask [n] of the same units and are NaN where the mask
-is empty or holds every unit, since then every answer is right.
+is empty or holds every unit, since then every answer is right.  Agreement with what people marked
+says that an explanation convinces, not that it is true to the model, which may be right for other
+reasons.
 """
 
 from __future__ import annotations

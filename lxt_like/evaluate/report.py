@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from .counted import counted
 from .gallery import galleries, mean_maps
-from .html import interval, number, to_html
+from .html import to_html
 from .latex import to_latex
+from .numbers import Column, plain
 from .store import replace
 from .summary import Summary, dumps, load_summary
 from .tables import make, read
@@ -131,23 +132,33 @@ def text_table(summary: Summary, table: Sequence[Mapping[str, Any]]) -> str:
     if labelled:
         lines[0] += f", {known['correct'] / labelled:.1%} of {labelled} predicted right"
     lines += [f"note: {note}" for note in summary["data"]["notes"]]
+    columns = {
+        operator: Column.of_estimates(row for row in table if row["operator"] == operator)
+        for operator in summary["operators"]
+    }
     for operator in summary["operators"]:
         rows = [row for row in table if row["operator"] == operator]
-        wide = max(len(row["method"]) for row in rows)
-        lines += ["", f"removal by {operator}"]
-        title = f"{'SRG':>8}  {'95 % interval':<16}{'median':>8}{'ms':>8}{'MB':>8}"
-        lines.append(f"  {'':<{wide}}{title}")
+        column = columns[operator]
+        cells = [("", "SRG", "95 % interval", "median", "ms", "MB")]
         for row in rows:
-            lines.append(
-                f"  {row['method']:<{wide}}{number(row['mean']):>8}  {interval(row):<16}"
-                f"{number(row['median']):>8}{number(row['milliseconds']):>8}"
-                f"{number(row['megabytes']):>8}"
+            own = column.row(row)
+            shown = own.number(row["mean"]), own.interval(row), own.number(row["median"])
+            time, size = plain(row["milliseconds"]), plain(row["megabytes"])
+            cells.append((row["method"], *shown, time, size))
+        wide, *others = [max(map(len, cell)) for cell in zip(*cells, strict=True)]
+        lines += ["", f"removal by {operator}"]
+        for name, *parts in cells:
+            line = "".join(
+                f"  {part:<{size}}" if i == 1 else f"  {part:>{max(size, 6)}}"
+                for i, (part, size) in enumerate(zip(parts, others, strict=True))
             )
+            lines.append(f"  {name:<{wide}}{line}")
     for gate in summary["validity"]:
         if gate["passed"] is False:
+            own = columns[gate["operator"]].row(gate)
             lines.append(
                 f"\nnot valid: under {gate['operator']} a random order has SRG "
-                f"{number(gate['mean'])} ({interval(gate)}), which should contain 0"
+                f"{own.number(gate['mean'])} ({own.interval(gate)}), which should contain 0"
             )
     for row in summary["left_out"]:
         lines.append(f"left out: {row['method']} ({row['reason']})")

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, TargetError
+from ..targets import per_sample
 from .checks import check_tables
 from .chunks import Extra, Plan, evaluate_chunk
 from .counted import counted
@@ -58,7 +59,7 @@ def compare(
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "none given"
         raise InputError(f"there is no method to evaluate ({reasons})")
     names = _operators(task, operators)
-    _check_target(task, target)
+    target = _watched(task, target)
     compared = _reference(reference, chosen)
     extras: list[Extra] = [Marked(), *([Thorough(seed, batch_size)] if thorough else [])]
     plan = Plan(task, chosen, names, target, steps, batch_size, seed, extras)
@@ -113,16 +114,27 @@ def task_of(
     )
 
 
-def _check_target(task: Task, target: Any) -> None:
-    """Before the folder takes the settings: a name misspelt shall not claim it.
+def _watched(task: Task, target: Any) -> int | None:
+    """The index of the class that is watched on all samples; None: of each the predicted one.
+
+    It is what a folder records, so that the name "1" and the index 1 are not taken for each
+    other, and it is found before the folder takes the settings: a name misspelt shall not claim
+    it.
 
     Raises:
-        TargetError: the model has no such class.
+        TargetError: the model has no such class, or a target for each sample came.
     """
-    if target is not None:
-        probe = task.probe()
-        with torch.no_grad():
-            settle(probe, task, task.logits(probe.inputs), target)
+    if target is None:
+        return None
+    if per_sample(target):
+        raise TargetError(
+            "expected one class for all samples, or None for the predicted one of each, got "
+            f"{type(target).__name__} with {len(target)} entries"
+        )
+    probe = task.probe()
+    with torch.no_grad():
+        batch = settle(probe, task, task.logits(probe.inputs), target)
+    return int(batch.targets[0])
 
 
 def _operators(task: Task, wanted: Sequence[str] | str | None) -> list[str]:
@@ -158,7 +170,7 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
         "data": fingerprint({"key": source.key}),
         "methods": [[m.name, m.seed, m.identity] for m in plan.methods],
         "operators": list(plan.operators),
-        "target": None if plan.target is None else str(plan.target),
+        "target": plan.target,
         "steps": plan.steps,
         "batch_size": plan.batch_size,
         "thorough": thorough,

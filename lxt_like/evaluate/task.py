@@ -152,7 +152,8 @@ class Task(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """Of weights, labels and preprocessing: equal for equal results."""
+        """Of weights, labels and preprocessing (a ``tokenizer`` is told apart, see
+        :mod:`.identity`): equal for equal results."""
         ...
 
     def with_model(self, model: nn.Module) -> Task:

@@ -152,8 +152,7 @@ class TextTask:
 
     def fingerprint(self) -> str:
         """See :class:`.Task`."""
-        vocabulary = sorted(self.tokenizer.get_vocab().items())
-        return fingerprint(self.model, (self.kind, self.labels, self.limit, vocabulary))
+        return fingerprint(self.model, (self.kind, self.labels, self.limit))
 
     def with_model(self, model: nn.Module) -> Task:
         """See :class:`.Task`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .columns import Columns
 from .data import limited, open_source
 from .methods.gradients import Relevance
 from .metrics import srg
+from .numbers import Column
 from .readable import Readable, readable
 from .removal import check_any, operator_of, remove
 from .run import task_of
@@ -66,8 +67,9 @@ class Tuned:
 
     def __str__(self) -> str:
         lines = [f"SRG on {self.samples[0]} samples, removal by {' and '.join(self.operators)}"]
+        column = Column.of(trial.srg for trial in self.table)
         for trial in self.table:
-            shown = f"{trial.srg:8.3f}" if trial.srg is not None else "  failed"
+            shown = f"{column.number(trial.srg) if trial.srg is not None else 'failed':>8}"
             note = f"  ({trial.note})" if trial.note else ""
             lines.append(f"{shown}  {trial.choice}{note}")
         return "\n".join([*lines, "", self._verdict(), "", f"composite = {self.composite!r}"])
@@ -76,9 +78,10 @@ class Tuned:
         if self.best == Choice():
             return "nothing tried was better than the default: AttnLRP stays"
         gain: Estimate = self.held_out.difference
-        said = f"{gain.mean:+.3f}" if gain.mean is not None else "unknown"
+        column = Column.of_estimates([asdict(gain)]).row(asdict(gain))
+        said = column.number(gain.mean) if gain.mean is not None else "unknown"
         if gain.low is not None and gain.high is not None:
-            said += f" ({gain.low:+.3f} … {gain.high:+.3f})"
+            said += f" ({column.interval(asdict(gain))})"
         end = "it is used" if self.changed else "that may be chance, so the default, AttnLRP, stays"
         return f"the best gains {said} on {self.samples[1]} other samples: {end}"
 

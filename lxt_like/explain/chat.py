@@ -1,4 +1,4 @@
-"""Conversations: what a tokenizer's chat template makes of messages, and where these stand in it.
+"""Conversations: what a tokenizer's chat template makes of messages.
 
 The model reads one text, the messages with what the template writes around them.  Only the
 messages' own text counts as words; the template's tokens are special ones.
@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from ..errors import InputError
+from torch import Tensor
+
+from ..classes import plain
+from ..errors import InputError, one_line
 from .encode import Encoding, encode
-from .segment import Span
+from .messages import MARK, ChangedError, Chat, Places, own_part, places
 
 _KEYS = frozenset({"role", "content"})
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """The messages of a conversation: (role, content) each."""
-
-    messages: tuple[tuple[str, str], ...]
+_NO_LIST = (str, bytes, Mapping, list, tuple, Tensor)
 
 
 def with_chats(given: object) -> object:
     """``given`` with a :class:`Chat` for each conversation in it: for itself, or for its items.
 
     A conversation is a list of ``{"role": ..., "content": ...}``, or ``{"messages": [...]}``.
+    A column of a data set or of a data frame is read as the list that it is.
 
     Raises:
         InputError: a message is more than a role and its text.
     """
+    given = plain(given)
+    if isinstance(given, Iterable) and not isinstance(given, _NO_LIST) and not _is_table(given):
+        given = list(given)
     if _is_chat(given):
         return _chat(given)
     if isinstance(given, list | tuple) and any(_is_chat(item) for item in given):
@@ -50,27 +52,61 @@ def encode_chat(tokenizer: Any, chat: Chat) -> Encoding:
         InputError: the tokenizer has no chat template, or its template does not take these
             messages, or changes them, so that their words cannot be told from its own.
     """
-    text = _written(tokenizer, chat)
-    bounds = _bounds(tokenizer, chat, text)
+    chat = _asked(chat)
+    try:
+        text = _written(tokenizer, chat)
+        found = places(chat, text, partial(_written, tokenizer))
+    except ChangedError:  # a template may write the time, and that go on in between
+        text = _written(tokenizer, chat)
+        found = places(chat, text, partial(_written, tokenizer))
     made = encode(tokenizer, text, special=False)
-    own = [_of_message(text, span, bounds) for span in made.spans]
-    roles = ", ".join(role for role, _ in chat.messages)
-    count = len(chat.messages)
+    own = [own_part(text, span, found.bounds) for span in made.spans]
     return dataclasses.replace(
         made,
-        segments=[0 if mine else None for mine in own],
-        spans=[span if mine else None for span, mine in zip(made.spans, own, strict=True)],
+        segments=[None if span is None else 0 for span in own],
+        spans=own,
         templated=True,
-        notes=(
-            f"A chat of {count} message{'' if count == 1 else 's'} ({roles}), in the template of "
-            "the tokenizer; what that adds counts among the special tokens.",
-        ),
+        bounds=found.bounds,
+        spaced=None if chat.goes_on else _leads_with_space(tokenizer, chat, text),
+        notes=_notes(chat, found),
     )
+
+
+def _asked(chat: Chat) -> Chat:
+    """An answer of which nothing is written yet is none."""
+    if chat.goes_on and len(chat.messages) > 1 and not chat.messages[-1][1].strip():
+        return Chat(chat.messages[:-1])
+    return chat
+
+
+def _notes(chat: Chat, found: Places) -> tuple[str, ...]:
+    roles = ", ".join(role for role, _ in chat.messages)
+    count = len(chat.messages)
+    notes = [
+        f"A chat of {count} message{'' if count == 1 else 's'} ({roles}), in the template of "
+        "the tokenizer; what that adds counts among the special tokens."
+    ]
+    if found.parts:
+        which = ", ".join(map(str, found.parts))
+        notes.append(f"The template leaves out a part of message {which} (counted from 0).")
+    return tuple(notes)
+
+
+def _leads_with_space(tokenizer: Any, chat: Chat, text: str) -> bool:
+    """Whether the template puts a space between what begins an answer and the answer."""
+    mark = MARK.format("")
+    with suppress(InputError):  # it may allow no answer here
+        before, _, _ = _written(tokenizer, Chat((*chat.messages, ("assistant", mark)))).partition(
+            mark
+        )
+        return before.startswith(text + " ")
+    return False
 
 
 def _is_chat(given: object) -> bool:
     if isinstance(given, Mapping):
-        return set(given) == {"messages"} and _is_chat(given["messages"])
+        return "messages" in given and _is_chat(given["messages"])
+    given = plain(given)
     return (
         isinstance(given, list | tuple)
         and bool(given)
@@ -78,7 +114,15 @@ def _is_chat(given: object) -> bool:
     )
 
 
+def _is_table(given: object) -> bool:
+    return hasattr(given, "column_names") or hasattr(given, "columns")
+
+
 def _chat(given: Any) -> Chat:
+    if isinstance(given, Mapping) and (others := [str(k) for k in given if k != "messages"]):
+        raise InputError(
+            f"expected a row of messages alone, got also {', '.join(others)}: give row['messages']"
+        )
     messages: Iterable[Mapping[str, Any]] = (
         given["messages"] if isinstance(given, Mapping) else given
     )
@@ -103,67 +147,16 @@ def _written(tokenizer: Any, chat: Chat) -> str:
             f"expected a text, got a chat, and {type(tokenizer).__name__} has no chat template: "
             "give a text, or set tokenizer.chat_template"
         )
-    goes_on = chat.messages[-1][0] == "assistant"
     try:
         return str(
             tokenizer.apply_chat_template(
                 [{"role": role, "content": content} for role, content in chat.messages],
                 tokenize=False,
-                add_generation_prompt=not goes_on,
-                continue_final_message=goes_on,
+                add_generation_prompt=not chat.goes_on,
+                continue_final_message=chat.goes_on,
             )
         )
     except Exception as error:  # a template is a program of the model's author
         raise InputError(
-            f"the tokenizer's chat template does not take these messages: {error}"
+            f"the tokenizer's chat template does not take these messages: {one_line(error)}"
         ) from error
-
-
-def _bounds(tokenizer: Any, chat: Chat, text: str) -> list[Span]:
-    """Where each message stands in ``text``: seen from marks that the template writes instead.
-
-    Raises:
-        InputError: the template writes something else around the marks than around the messages.
-    """
-    marks = [f"\ue000{i}\ue001" for i in range(len(chat.messages))]
-    marked = tuple((role, m) for (role, _), m in zip(chat.messages, marks, strict=True))
-    shape = _written(tokenizer, Chat(marked))
-    frame: list[str] = []
-    for mark in marks:
-        before, found, shape = shape.partition(mark)
-        if not found or mark in shape:
-            raise _changed(mark, marks)
-        frame.append(before)
-    frame.append(shape)
-    bounds: list[Span] = []
-    at = 0
-    for i, (_, content) in enumerate(chat.messages):
-        at += len(frame[i])
-        behind = frame[i + 1]
-        forms = (content, content.rstrip(), content.lstrip(), content.strip())  # as templates trim
-        end = next((at + len(f) for f in forms if text.startswith(f + behind, at)), None)
-        if end is None or not text.startswith(frame[i], at - len(frame[i])):
-            raise _changed(marks[i], marks)
-        bounds.append((at, end))
-        at = end
-    if at + len(frame[-1]) != len(text):
-        raise _changed(marks[-1], marks)
-    return bounds
-
-
-def _changed(mark: str, marks: list[str]) -> InputError:
-    return InputError(
-        f"the tokenizer's chat template does not write message {marks.index(mark)} as it is, so "
-        "that its words cannot be told from the template's: give the whole prompt as one text, "
-        "as apply_chat_template(..., tokenize=False) writes it"
-    )
-
-
-def _of_message(text: str, span: Span | None, bounds: list[Span]) -> bool:
-    """Whether a token stands for a part of a message; for white space, if it does not reach out."""
-    if span is None:
-        return False
-    start, end = span
-    if text[start:end].isspace() or start == end:
-        return any(first <= start and end <= last for first, last in bounds)
-    return any(text[max(start, first) : min(end, last)].strip() for first, last in bounds)

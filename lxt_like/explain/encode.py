@@ -22,8 +22,9 @@ class Encoding:
     or 1 for the pair) and None for the special tokens that the tokenizer adds; ``spans`` are
     raw character offsets into that text.  ``extras`` are further inputs that run along with
     the ids (``token_type_ids``).  From ``decoder`` on the tokens are the decoder's.
-    ``templated``: a chat's template wrote the text, special tokens and all; ``notes`` are
-    sentences for the reader.
+    ``templated``: a chat's template wrote the text, special tokens and all; then words are
+    within ``bounds`` alone, where the messages stand, and ``spaced`` says whether an answer
+    begins with a space (None: as the text ends).  ``notes`` are sentences for the reader.
     """
 
     texts: tuple[str, ...]
@@ -34,6 +35,8 @@ class Encoding:
     extras: dict[str, list[int]] = field(default_factory=dict)
     decoder: int | None = None
     templated: bool = False
+    bounds: tuple[Span, ...] | None = None
+    spaced: bool | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from math import isnan
 from typing import TypeVar
 
 from ..errors import InputError
-from .chat import Chat
+from .messages import Chat
 from .tables import refuse_table
 
 Checked = TypeVar("Checked")

@@ -12,6 +12,8 @@ from ..errors import TargetError
 from .align import gpt2_alphabet
 
 _SPACE = "▁"
+_BYTE = re.compile("[\udc80-\udcff]")
+"""A byte that is no text, as ``surrogateescape`` writes it."""
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -30,7 +32,8 @@ class Vocabulary(Mapping[int, str]):
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < len(self):
             raise KeyError(index)
-        return json.dumps(self.text(index), ensure_ascii=False)
+        quoted = json.dumps(self._text(index), ensure_ascii=False)
+        return _BYTE.sub(lambda m: f"\\x{ord(m[0]) - 0xDC00:02x}", quoted)
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self)))
@@ -39,7 +42,12 @@ class Vocabulary(Mapping[int, str]):
         return len(self.tokenizer)
 
     def text(self, index: int) -> str:
-        """The text that token ``index`` stands for inside a text."""
+        """The text that token ``index`` stands for inside a text; ``\\xc5`` for a part of one."""
+        text = self._text(index)
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+    def _text(self, index: int) -> str:
+        """The same with bytes that are no text as ``surrogateescape`` writes them."""
         piece = self.tokenizer.convert_ids_to_tokens(index)
         if not isinstance(piece, str):
             return str(index)
@@ -49,7 +57,7 @@ class Vocabulary(Mapping[int, str]):
             alphabet = gpt2_alphabet()
             if all(c in alphabet for c in piece):
                 data = bytes(alphabet[c] for c in piece)
-                return data.decode("utf-8", "backslashreplace")
+                return data.decode("utf-8", "surrogateescape")
             return piece
         single = _BYTE_PIECE.fullmatch(piece)
         if single and int(single[1], 16) < 128:

@@ -35,7 +35,7 @@ def words_and_tokens(
     for number, text in enumerate(encoding.texts):
         mine = [i for i in taken if encoding.segments[i] == number]
         spans = [encoding.spans[i] or (0, 0) for i in mine]
-        bounds, members = group(text, spans)
+        bounds, members = group(text, spans, None if number else encoding.bounds)
         relevances: list[list[float]] = [[] for _ in bounds]
         for i, member in zip(mine, members, strict=True):
             if member is not None:
@@ -66,18 +66,22 @@ def words_and_tokens(
     return tuple(words), tuple(tokens)
 
 
-def group(text: str, spans: Sequence[Span]) -> tuple[list[Span], list[int | None]]:
+def group(
+    text: str, spans: Sequence[Span], within: Sequence[Span] | None = None
+) -> tuple[list[Span], list[int | None]]:
     """Which word of ``text`` each token belongs to.
 
     Args:
         text: the raw text.
         spans: ``(start, end)`` of each token in it.
+        within: the parts of the text that have words, each by itself; None: all of it.
 
     Returns:
         The bounds of the words that have a token, in reading order, and per token the index
         of its word, or None for white space and tokens that stand for no text.
     """
-    units = segment(text)
+    parts = [(0, len(text))] if within is None else within
+    units = [(at + a, at + b) for at, end in parts for a, b in segment(text[at:end])]
     starts = [start for start, _ in units]
     reached = [_reach(text, units, starts, span) for span in spans]
     tied = [False] * len(units)  # with the unit before it

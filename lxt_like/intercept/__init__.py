@@ -3,9 +3,11 @@
 from . import handlers as _handlers
 from .functions import handles_function, install_functions, opened, remove_functions
 from .given import begin, explain_all
+from .graph import spare_weights
 from .mode import active, interceptor
 from .registry import ENTRIES, handles, in_place, register
 from .session import Session, Step, types_of
+from .trust import now
 
 _handlers.install()
 
@@ -21,8 +23,10 @@ __all__ = [
     "in_place",
     "install_functions",
     "interceptor",
+    "now",
     "opened",
     "register",
     "remove_functions",
+    "spare_weights",
     "types_of",
 ]

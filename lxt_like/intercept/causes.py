@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,28 +11,53 @@ from torch import Tensor
 
 from ..numerics import Amount, inner
 from ..rules.live import is_active
-from .registry import Func
+from .names import follow, words
+from .registry import Func, out_of_place_of, writes_in_place
 
 ADDITIVE = frozenset({"add", "sum", "pooling"})
 """Kinds of operation that are linear in all their tensor operands together."""
 
+VALUES = frozenset(
+    """
+    maximum minimum fmax fmin hypot dist cat concat concatenate stack hstack vstack dstack
+    column_stack block_diag select_scatter slice_scatter diagonal_scatter
+    """.split()
+)
+"""Those of them all of whose tensors are values: a whole number is one, and no index."""
+
 _CAUSE = "_lxt_cause"
-_TOKENS = ("cls", "distillation", "register")
-_PRIORITY = ("cut", "position", *_TOKENS, "token_type", "bias", "constant")
-_POSITION = re.compile(r"pos(ition|_|\b|e?mb)|wpe|rotary|relative_attention_bias|alibi")
-_TOKEN_TYPE = re.compile(r"token_type|segment")
-_TOKEN = re.compile(r"(cls|class|dist|distillation|reg|register)_(?:token|embedding|embed|emb)s?\b")
+_POSITION = frozenset(
+    "pos position positions positional posemb posembed relpos wpe rotary alibi".split()
+)
+_SEGMENT = frozenset({"segment", "segments"})
+_TOKENS = {
+    **dict.fromkeys(("cls", "class"), "cls"),
+    **dict.fromkeys(("dist", "distillation"), "distillation"),
+    **dict.fromkeys(("reg", "register"), "register"),
+}
+_EMBEDDED = frozenset("token tokens embedding embeddings embed embeds emb embs".split())
+_PRIORITY = (
+    "cut",
+    "position",
+    *dict.fromkeys(_TOKENS.values()),
+    "token_type",
+    "bias",
+    "constant",
+)
 
 
 def cause_of_name(name: str) -> str:
     """Which cause a parameter or module stands for, by its name."""
-    if _POSITION.search(name):
+    found = words(name)
+    if not _POSITION.isdisjoint(found) or follow(found, "relative", "attention", "bias"):
         return "position"
-    if _TOKEN_TYPE.search(name):
+    if not _SEGMENT.isdisjoint(found) or follow(found, "token", "type"):
         return "token_type"
-    if own := _TOKEN.search(name.rsplit(".", 1)[-1]):
-        return next(cause for cause in _TOKENS if cause.startswith(own[1][:2]))
-    return "bias" if name.rsplit(".", 1)[-1].endswith("bias") else "constant"
+    last = name.rsplit(".", 1)[-1]
+    for word, after in pairwise(words(last)):
+        if word in _TOKENS and after in _EMBEDDED:
+            return _TOKENS[word]
+    return "bias" if last.endswith("bias") else "constant"
 
 
 def cause_of(t: Tensor, names: dict[int, str]) -> str:
@@ -66,8 +91,8 @@ def mark(out: Any, tensors: list[Tensor], func: Func, path: str, names: dict[int
         found.update(cause_of(t, names) for t in tensors if t.is_floating_point())
     # what comes of a look-up are values of their own (a decoder's words), which stay what they are
     # where positions are mixed in; a weight or a number takes the cause of what it meets
-    words = looked_up or any(getattr(t, _CAUSE, "") == "constant" for t in tensors)
-    if words and "constant" in found and "cut" not in found:
+    values = looked_up or any(getattr(t, _CAUSE, "") == "constant" for t in tensors)
+    if values and "constant" in found and "cut" not in found:
         best: str | None = "constant"
     else:
         best = next((c for c in _PRIORITY if c in found and c != "constant"), None)
@@ -94,14 +119,6 @@ MOVED = "transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_ renam
 """What gives its first argument other axes; the values stay as and where they are."""
 
 _NOT_WRITES = frozenset({"requires_grad_", "share_memory_", "detach_", "retain_grad_", *MOVED})
-_DUNDER = {
-    "__iadd__": "add",
-    "__isub__": "sub",
-    "__imul__": "mul",
-    "__itruediv__": "div",
-    "__idiv__": "div",
-    "__ipow__": "pow",
-}
 
 
 def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
@@ -109,9 +126,9 @@ def overwrites(func: Func, kwargs: dict[str, Any]) -> bool:
     name = getattr(func, "__name__", "")
     if "dropout" in name and kwargs.get("training") is False:
         return False
-    if name == "__setitem__" or name in _DUNDER or kwargs.get("inplace"):
+    if name == "__setitem__" or kwargs.get("inplace"):
         return True
-    return name.endswith("_") and not name.endswith("__") and name not in _NOT_WRITES
+    return writes_in_place(func) and name not in _NOT_WRITES
 
 
 def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -154,9 +171,4 @@ def out_of_place(
         return filled_diagonal, rest, kwargs
     if name in ("normal_", "uniform_", "set_", "resize_"):
         return None, rest, kwargs
-    plain = _DUNDER.get(name, name.rstrip("_"))
-    for space in (torch.Tensor, torch, torch.nn.functional):
-        found = getattr(space, plain, None)
-        if callable(found):
-            return found, rest, kwargs
-    return None, rest, kwargs
+    return out_of_place_of(func), rest, kwargs

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..rules.live import explain_at
+from ..rules.live import Explained
 from .session import Session
 from .transform import transformed
 from .trust import now
@@ -23,29 +23,30 @@ _OPAQUE = (str, bytes, int, float, complex, type, ModuleType, nn.Module)
 def begin(session: Session, given: Any, trained: bool) -> None:
     """A call begins: the tensors that it hands in are explained, wherever they come from.
 
-    Unless what is explained was named before, by ``session.known``.
+    Unless what is explained was named before: ``session.known``.
 
     Args:
         given: its arguments, in any containers.
         trained: whether some parameter may require grad.
     """
-    session.given = session.known or explain_all(session, given)
+    if not session.known:
+        session.explained = Explained()
+        session.explained.named = explain_all(session.explained, given)
     session.unasked = trained and not session.given
     if session.frozen:
         session.start = now()
 
 
-def explain_all(session: Session, given: Any) -> bool:
+def explain_all(explained: Explained, given: Any) -> bool:
     """Explain all that requires grad in these containers, parameters aside; whether any does."""
     if transformed() or torch.is_inference_mode_enabled():  # where nothing takes a rule
         return False
-    nodes = [
-        explain_at(t)
-        for t in tensors_in(given)
-        if t.requires_grad and not isinstance(t, nn.Parameter)
-    ]
-    session.held += nodes
-    return bool(nodes)
+    found = False
+    for t in tensors_in(given):
+        if t.requires_grad and not isinstance(t, nn.Parameter):
+            explained.add(t)
+            found = True
+    return found
 
 
 def tensors_in(given: Any) -> Iterator[Tensor]:

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from ..rules.base import RuleFunction
-from ..rules.live import is_live, is_weight_leaf
+from ..rules.live import beginnings, is_explained, is_live, is_weight_leaf
 from .registry import Func, name_of
 from .trust import ForeignWeightError
 
@@ -49,6 +50,9 @@ LINEAR = frozenset(
     UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
     UpsampleTrilinear3D ViewAsComplex ViewAsReal View Where Zero Real Imag Conj FftC2C FftR2C
     FftC2R Embedding EmbeddingRenorm Median Kthvalue Mode Std
+    Aminmax BlockDiag Complex ConjPhysical Copysign Cummax Cummin Deg2Rad DiagEmbed
+    DiagonalScatter Fmax Fmin Hypot NanToNum Nanmedian NarrowCopy Put Rad2Deg StdMean Take
+    UnsafeSplitWithSizes
     """.split()
 )
 
@@ -60,11 +64,20 @@ KINDS = {**dict.fromkeys(_CONV, "conv"), **dict.fromkeys((*_ADDED, *_MATRIX), "l
 """The nodes of what linear rules are about, and the kind of operation that each is."""
 
 # Linear only while a single operand is differentiable (not both factors, not the divisor).
-ONE_OPERAND = frozenset((*KINDS, *"Mul Outer Kron Cross PreluKernel EmbeddingBag".split()))
-_NUMERATOR = frozenset({"Div"})
+ONE_OPERAND = frozenset(
+    (*KINDS, *"Mul Outer Kron Cross LinalgCross PreluKernel EmbeddingBag".split())
+)
+FIRST_ONES = {"Div": 1, "Ldexp": 1, "Xlogy": 1, "SpecialXlog1Py": 1, "Lerp": 2}
+"""How many of the operands are differentiable, in front of a constant divisor, power or mixture."""
 
-ORDERS = {"Norm": "_saved_p", "LinalgVectorNorm": "_saved_ord"}
+ORDERS = {
+    **dict.fromkeys(("Norm", "Cdist", "Pdist", "Dist"), "_saved_p"),
+    "LinalgVectorNorm": "_saved_ord",
+}
 """Homogeneous of degree 1, but for the order 0, which counts and has no gradient."""
+
+REDUCES = frozenset({"ScatterReduce", "IndexReduce"})
+"""Sums, means and maxima; but not products."""
 
 _SUFFIX = re.compile(r"Backward\w*$")
 
@@ -175,17 +188,49 @@ def is_checkpoint(node: Node) -> bool:
 
 
 def edges_of(outputs: Iterable[Tensor]) -> dict[Node, list[Node | None]]:
-    """Every node above ``outputs``, once, and the nodes that its operands come from."""
+    """Every node above ``outputs``, once, and the nodes that its operands come from.
+
+    Without those of what is explained, and what is behind them.
+    """
     order = list({t.grad_fn: None for t in outputs if t.grad_fn is not None})
     seen = set(order)
     edges: dict[Node, list[Node | None]] = {}
+    explained = beginnings()
     for node in order:  # grows while it is read
+        if node in explained:
+            continue
         edges[node] = before = [n for n, _ in node.next_functions]
         for n in before:
             if n is not None and n not in seen:
                 seen.add(n)
                 order.append(n)
     return edges
+
+
+def checkpoints_above(outputs: Iterable[Tensor]) -> list[Node]:
+    """The nodes of reentrant gradient checkpoints above ``outputs``."""
+    return [node for node in edges_of(outputs) if is_checkpoint(node)]
+
+
+def spare_weights(outputs: Iterable[Tensor], start: int) -> tuple[list[RemovableHandle], bool]:
+    """Have no backward write into the ``.grad`` of a leaf above ``outputs`` that is not explained.
+
+    Returns what undoes it, and whether a graph leads to such a leaf that is older than ``start``,
+    a number of autograd's nodes.
+    """
+    edges = edges_of(outputs)
+    found = [
+        node
+        for node, before in edges.items()
+        if not before and hasattr(node, "variable") and not is_explained(node)
+    ]
+    # not by requires_grad, which decides what a checkpoint saves when it computes again
+    handles = [node.register_prehook(_nothing) for node in found]
+    return handles, bool(found) and any(node._sequence_nr() < start for node in edges)
+
+
+def _nothing(grads: tuple[Tensor | None, ...]) -> tuple[None, ...]:
+    return (None,) * len(grads)
 
 
 _ANYWHERE = "in the model"
@@ -197,6 +242,8 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
 
     The latter ends in "or before it": the node may lie in that place, or feed it.
     """
+    outputs = list(outputs)
+    edges = edges_of(outputs)
     places: dict[Node, str] = {t.grad_fn: "" for t in outputs if t.grad_fn is not None}
     todo = list(places)
     for node in todo:
@@ -206,7 +253,7 @@ def locate(outputs: Iterable[Tensor], wanted: set[Node]) -> dict[Node, str]:
         here = places[node]
         if here not in ("", _ANYWHERE) and not here.endswith(_BEFORE):
             here += _BEFORE
-        for n, _ in node.next_functions:
+        for n in edges.get(node, ()):
             if n is not None and n not in places:
                 places[n] = here
                 todo.append(n)
@@ -229,7 +276,9 @@ def _verdict(node: Node) -> _Verdict:
     cls = type(node)
     known = _VERDICTS.get(cls)
     if known is None:
-        known = _VERDICTS[cls] = _judged(node)
+        known = _judged(node)
+        if known is not _Verdict.OPEN:  # a class of somebody's own may not last
+            _VERDICTS[cls] = known
     return known
 
 
@@ -259,7 +308,9 @@ def _is_known(node: Node, live: list[bool], wanted: Wanted) -> bool:
         return True
     if name in ONE_OPERAND and sum(live) <= 1 and not wanted.asks(node, name):
         return True
-    if name in _NUMERATOR and not any(live[1:]):
+    if name in FIRST_ONES and not any(live[FIRST_ONES[name] :]):
+        return True
+    if name in REDUCES and node._saved_reduce != "prod":
         return True
     if name in ORDERS and getattr(node, ORDERS[name]) != 0:
         return True

@@ -26,6 +26,7 @@ from ..rules.live import is_active
 from . import causes
 from .graph import Node, was_noted
 from .mode import dispatch
+from .owned import put_owned
 from .records import Cell, Record
 from .registry import ENTRIES, Func, name_of
 from .sums import Sums
@@ -145,7 +146,8 @@ class Measure:
         try:
             # what has no fraction is added as a number, not as an index or a mask
             kinds = [t.dtype for t in flat((*args, *kwargs.values())) if t.is_floating_point()]
-            wide = kinds[0] if kinds and kind == "add" else None
+            whole = kind == "add" or record.op in causes.VALUES
+            wide = kinds[0] if kinds and whole else None
             stretched = kind == "add" or (record.op == "where" and len(args) == 3)
             shape = _shape_of(args) if stretched else None
             tap = partial(self._tap, record, kind in causes.ADDITIVE, wide, shape)
@@ -203,7 +205,7 @@ class Measure:
             carry_all(t, leaf)
             return leaf
         # a weight of a module that the model does not own, so that it was not frozen
-        return t.detach() if t.requires_grad else t
+        return put_owned(t.detach()) if t.requires_grad else t
 
     def _tap_twin(self, record: Record, t: Tensor, v: Tensor) -> None:
         """What goes straight to the explained input is passed on, too."""

@@ -24,6 +24,9 @@ _MOVES = frozenset(
     """.split()
 )
 
+HOOKS = torch.nn.modules._functions.BackwardHookFunction
+"""The identity that torch puts around modules with full backward hooks, of several tensors."""
+
 
 def operation_of(t: Tensor) -> Operation | None:
     """The linear operation under a rule that made ``t``, copied and moved at most."""
@@ -48,20 +51,25 @@ def _trace(t: Tensor) -> tuple[Operation | None, tuple[Node, ...]]:
     """The operation that made ``t`` and, from ``t`` back to it, what moved its output."""
     moves: list[Node] = []
     node: Node = t.grad_fn
-    while node is not None and short_name(node) in _MOVES:
+    nr = t.output_nr
+    while node is not None and ((hooks := _is_hooks(node)) or short_name(node) in _MOVES):
         moves.append(node)
-        node = node.next_functions[0][0]
+        node, nr = node.next_functions[nr if hooks else 0]
     op = getattr(node, "op", None)
     fits = isinstance(op, Operation) and op.rule.merges and op.is_untouched
     return (op, tuple(moves)) if fits else (None, ())
+
+
+def _is_hooks(node: Node) -> bool:
+    return getattr(node, "_forward_cls", None) is HOOKS
 
 
 def _by_channel(values: Tensor, t: Tensor, moves: Iterable[Node], made: Stacked) -> Tensor | None:
     """A value for each channel (dimension 1) of ``t`` as one for each of the operation's."""
     at = values.reshape(-1, *[1] * (t.dim() - 2)).expand(t.shape)
     with torch.no_grad():
-        for node in moves:  # a move's gradient is the move back; a cast would round
-            at = at if short_name(node) == "ToCopy" else node(at)
+        for node in moves:  # a move's gradient is the move back; a cast would round, hooks run
+            at = at if _is_hooks(node) or short_name(node) == "ToCopy" else node(at)
     by_channel = at.movedim(made.channels, -1).reshape(-1, at.shape[made.channels])
     one = by_channel[0]
     return one.clone() if bool((by_channel == one).all()) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.overrides import TorchFunctionMode
 
-from ..rules.live import all_named, explain_at, is_active, is_weight, trusts
+from ..rules.live import explaining, is_active, is_weight, trusts
 from ..rules.rows import linear_by_rows
 from .aten import ATEN, as_torch
 from .causes import out_of_place, overwrites
 from .checkpoint import adopt
+from .compiled import uncompiled
 from .derivative import DERIVATIVES, differentiate
 from .frozen import mark_frozen
+from .owned import mark_owned
 from .registry import ENTRIES, Func, positional
 from .roles import hand_on
 from .session import Session
@@ -94,17 +96,19 @@ def dispatch(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     out = _ruled(session, func, args, kwargs)
     if session.froze and not (type(out) is Tensor and out.requires_grad):
         mark_frozen(session, (*args, *kwargs.values()), out)
+    if session.owning and not (type(out) is Tensor and is_active(out)):
+        mark_owned(session, func, args, kwargs, out)
     if session.unasked:
-        _explain_mixture(flat((*args, *kwargs.values())), out)
+        _explain_mixture(session, flat((*args, *kwargs.values())), out)
     return out
 
 
-def _explain_mixture(tensors: Iterable[Tensor], out: Any) -> None:
+def _explain_mixture(session: Session, tensors: Iterable[Tensor], out: Any) -> None:
     """Where nothing is explained but parameters, data that met one of them is the signal."""
     if not all(is_weight(t) for t in tensors if t.is_floating_point()):
         for t in flat((out,)):
             if t.requires_grad:
-                explain_at(t)
+                session.explained.begin(t)
 
 
 def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -122,7 +126,7 @@ def _ruled(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if handler is not None and torch.is_grad_enabled():
         return handler(session, func, args, kwargs)
     plain = entry.in_place_of
-    if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args):
+    if plain is not None and torch.is_grad_enabled() and _needs_rule(plain, args, kwargs):
         return _in_place(session, plain, args, kwargs)
     mates = tuple(twin(t) for t in args[:2]) if session.first_layer and plain is not None else ()
     out = func(*args, **kwargs)
@@ -152,12 +156,15 @@ def _hidden(
     return None, (), {}
 
 
-def _needs_rule(plain: Func, args: tuple[Any, ...]) -> bool:
-    """An in-place product of two active tensors, or a function, map or mixture of one."""
-    active = sum(is_active(a) for a in args[:3])
-    entry = ENTRIES[plain]
-    alone = entry.kind in ("activation", "power", "matmul") or entry.name == "lerp"
-    return active > 1 or (active == 1 and alone)
+_SCALES = frozenset({"mul", "multiply", "div", "divide", "true_divide"})
+
+
+def _needs_rule(plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a signal is written that is more than another, scaled by a constant."""
+    live = [is_active(t) for t in flat((*args, *kwargs.values()))]
+    if ENTRIES[plain].name in _SCALES and not kwargs and isinstance(args[0], Tensor):
+        return any(live[1:])
+    return any(live)
 
 
 def _in_place(session: Session, plain: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -196,9 +203,9 @@ def active(session: Session | None) -> Iterator[None]:
     mode.session = session
     entered = session is not None and not _is_on(mode)
     try:
-        with all_named(session is not None and session.given):
+        with nullcontext() if session is None else explaining(session.explained):
             if entered:
-                with mode:
+                with uncompiled(), mode:
                     yield
             else:
                 yield

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Func = Callable[..., Any]
 Handler = Callable[["Session", Func, tuple[Any, ...], dict[str, Any]], Any]
 
-_NAMESPACES = (torch, torch.Tensor, F, torch.special, torch._C._nn)
+_NAMESPACES = (torch, torch.Tensor, F, torch.special, torch.linalg, torch._C._nn)
 
 
 Apart = Callable[[Func, tuple[Any, ...], dict[str, Any]], bool]
@@ -65,9 +65,13 @@ def register(
 ) -> None:
     """Register ``handler`` (None: nothing to do) for every torch function of these names.
 
+    What writes the same into its first argument (``sigmoid_``, ``*=``) meets the same handler,
+    unless it is among the names, or was registered before.
+
     Raises:
         RegistryError: for a name that no torch function has, or that already has an entry.
     """
+    names = list(names)
     mine: set[Func] = set()  # torch has aliases: one function under two of these names
     for name in names:
         found = functions(name)
@@ -85,6 +89,44 @@ def register(
                 )
             ENTRIES[f] = Entry(name, kind, handler, in_place_of, apart)
             mine.add(f)
+    if handler is not None:
+        _derive(names)
+
+
+def _derive(names: Iterable[str]) -> None:
+    """Entries for the in-place forms of these functions, where they have none."""
+    for name in names:
+        for written in (f"{name}_", *(n for n, plain in _OPERATORS.items() if plain == name)):
+            for f in functions(written):
+                if f not in ENTRIES:
+                    plain = functions(name)[0]
+                    ENTRIES[f] = Entry(written, "in-place", in_place_of=plain)
+
+
+_OPERATORS = {
+    "__iadd__": "add",
+    "__isub__": "sub",
+    "__imul__": "mul",
+    "__itruediv__": "div",
+    "__idiv__": "div",
+    "__ipow__": "pow",
+}
+"""Assignments such as ``x += y`` and what they compute."""
+
+
+def writes_in_place(func: Func) -> bool:
+    """Whether ``func`` is named as what writes its result into its first argument."""
+    name = getattr(func, "__name__", "")
+    return name in _OPERATORS or (name.endswith("_") and not name.endswith("__"))
+
+
+def out_of_place_of(func: Func) -> Func | None:
+    """What computes the same as an in-place ``func`` into a new tensor; None: nothing does."""
+    entry = ENTRIES.get(func)
+    if entry is not None and entry.in_place_of is not None:
+        return entry.in_place_of
+    name = getattr(func, "__name__", "")
+    return next(iter(functions(_OPERATORS.get(name, name.rstrip("_")))), None)
 
 
 def register_properties(kind: str, names: Iterable[str], handler: Handler | None = None) -> None:
@@ -97,7 +139,7 @@ def register_properties(kind: str, names: Iterable[str], handler: Handler | None
 
 
 def handles(kind: str, *names: str, apart: Apart | None = None) -> Callable[[Handler], Handler]:
-    """Decorator: :func:`register` the function below for these names."""
+    """Decorator: :func:`register` the function below for these names, and their in-place forms."""
 
     def add(handler: Handler) -> Handler:
         register(kind, names, handler, apart)
@@ -107,7 +149,10 @@ def handles(kind: str, *names: str, apart: Apart | None = None) -> Callable[[Han
 
 
 def in_place(out_of_place: str, *names: str) -> None:
-    """Declare that ``names`` write what ``out_of_place`` computes into their first argument."""
+    """Declare that ``names`` write what ``out_of_place`` computes into their first argument.
+
+    Needed where the name does not say so.
+    """
     register("in-place", names, in_place_of=functions(out_of_place)[0])
 
 

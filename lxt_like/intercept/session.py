@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -14,11 +15,12 @@ from ..composites import Composite, Resolver
 from ..errors import UnruledError, UnruledWarning
 from ..rules.add import Ratio
 from ..rules.base import Gradient, Rule
+from ..rules.bilinear import Uniform
 from ..rules.linear import LinearRule
-from ..rules.live import all_named, is_active
+from ..rules.live import Explained, explaining, is_active
 from ..rules.rectifier import Rectifier
 from .checkpoint import Wrap
-from .graph import Node, Unruled, Wanted, claim, find_unruled, note
+from .graph import Node, Unruled, Wanted, checkpoints_above, claim, find_unruled, note
 from .merge import merge
 from .registry import Func, name_of
 from .tags import flat, tag
@@ -56,17 +58,17 @@ class Session:
     ``tail``: ids of weights at which relevance may come to few tokens only.
     ``measure`` is set while a ledger is kept; ``steps`` while a plan is recorded; ``on_heads``
     receives every attention's output [batch, heads, tokens, dim] with its module's path;
-    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``given``: what is explained went
-    through ``explain_at``, so that other leaves, and what is looked up by ids, are weights;
-    ``known``: it did before the model was called, whose arguments are not asked;
-    ``unasked``: nothing did, so that perhaps nothing but parameters takes relevance;
-    ``held``: the nodes of what is explained, for as long as the model runs; ``start``: the number
-    that autograd's next node had when it began.
+    ``own``: ids of the model's buffers; its parameters are known by their class.
+    ``on_checkpoint`` wraps what a gradient checkpoint recomputes; ``explained``: what the running
+    call explains; ``known``: that was so before the model was called, whose arguments are not
+    asked; ``unasked``: nothing is, so that perhaps nothing but parameters takes relevance;
+    ``start``: the number that autograd's next node had when the call began.
     """
 
     composite: Composite
     strict: bool = True
     froze: frozenset[int] = frozenset()
+    own: set[int] = field(default_factory=set)
     counting: bool = False
     fuse: bool = False
     frozen: bool = False
@@ -80,21 +82,25 @@ class Session:
     on_checkpoint: Wrap | None = None
     stack: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     known: bool = False
-    given: bool = False
+    explained: Explained = field(default_factory=Explained)
     unasked: bool = False
-    held: list[Node] = field(default_factory=list)
     start: int = 0
     resolver: Resolver = field(init=False)
     plain: bool = field(init=False)
     first_layer: bool = field(init=False)
     ratio: bool = field(init=False)
     rectifying: bool = field(init=False)
+    owning: bool = field(init=False)
 
     def __post_init__(self) -> None:
         rules = [a.rule for a in self.composite.assignments]
         self.first_layer = bool(self.composite.first_layer)
         self.ratio = any(isinstance(r, Ratio) for r in rules)
         self.rectifying = any(isinstance(r, Rectifier) for r in rules)
+        # whether it matters what a constant was made of: values of attention take all
+        self.owning = any(
+            isinstance(r, Uniform) and "softmax" in r.weights["bilinear"] for r in rules
+        )
         self.plain = bool(rules) and all(isinstance(r, Gradient) for r in rules)
         self.restart()
 
@@ -137,6 +143,7 @@ class Session:
             and self.steps is None
             and not (weight.requires_grad and is_active(weight))
             and not (bias is not None and bias.requires_grad and is_active(bias))
+            and (not self.owning or is_active(x))
             and (not self.froze or (x.requires_grad and x.is_contiguous()))
             and ((found := tag(x)) is None or found.role != "softmax")
         )
@@ -144,6 +151,8 @@ class Session:
     def moves_freely(self, x: Any) -> bool:
         """Whether ``x`` can be moved about (viewed, indexed) without a handler: no role to keep."""
         if self.froze and isinstance(x, Tensor) and not x.requires_grad:
+            return False
+        if self.owning and not is_active(x):
             return False
         return self.measure is None and not self.first_layer and tag(x) is None
 
@@ -158,6 +167,11 @@ class Session:
             yield
         finally:
             self.resolver = before
+
+    @property
+    def given(self) -> bool:
+        """Whether what is explained was named: other leaves, and looked-up rows, are weights."""
+        return self.explained.named
 
     @property
     def path(self) -> str:
@@ -239,12 +253,12 @@ class Session:
         Raises:
             UnruledError: naming each operation, its module, and what to do.
         """
-        if self.plain:
-            return []
         outputs = list(outputs)
+        if self.plain:
+            return checkpoints_above(outputs)
         if self.merging:
             merge(outputs)
-        with all_named(self.given):
+        with explaining(self.explained):
             found, checkpoints = find_unruled(outputs, self.wanted, self.frozen)
         if found:
             self._refuse(found)
@@ -276,4 +290,5 @@ def types_of(module: nn.Module) -> tuple[str, ...]:
     return found
 
 
-_TYPES: dict[type[nn.Module], tuple[str, ...]] = {}
+# weak: parametrised modules have a class each
+_TYPES: WeakKeyDictionary[type[nn.Module], tuple[str, ...]] = WeakKeyDictionary()

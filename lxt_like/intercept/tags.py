@@ -96,11 +96,13 @@ def follow(source: Tensor, axis: int | None, out: Tensor) -> int | None:
         step = source.stride(axis)
         at = [i for i in range(-out.dim(), 0) if out.shape[i] > 1 and out.stride(i) == step]
         return at[0] if len(at) == 1 else None
-    before, after = source.shape[axis:], out.shape[axis:]
-    same = len(before) == len(after) and all(
-        a == b or b == 1 for a, b in zip(after, before, strict=True)
-    )
-    return axis if same else None
+    if out.dim() < -axis:
+        return None
+    right = zip(source.shape[axis:][1:], out.shape[axis:][1:], strict=True)
+    same = all(b in (a, 1) for b, a in right)
+    # joined with axes to its left, or parted from them, it stays where it is
+    moved = source.shape[axis] == out.shape[axis] or source.numel() == out.numel()
+    return axis if same and moved else None
 
 
 def rank(t: Any) -> int:

@@ -15,7 +15,8 @@ from ..attribution import Attribution, attribute
 from ..composites import Composite
 from ..errors import InputError
 from ..numerics import upcast
-from ..patch.inputs import is_direct, module_of
+from ..patch.arguments import is_direct
+from ..patch.inputs import module_of
 from ..targets import Target, as_target, one, resolved
 
 

@@ -42,8 +42,11 @@ def under(composite: str | Composite, function: Any, *args: Any, **kwargs: Any) 
     session = Session(resolve(composite))
     session.stack.append(("", ()))
     begin(session, (args, kwargs), torch.is_grad_enabled())
-    with active(session):
-        return function(*args, **kwargs)
+    try:
+        with active(session):
+            return function(*args, **kwargs)
+    finally:
+        session.explained.held.clear()
 
 
 class LayerNorm(Ruled, nn.LayerNorm):

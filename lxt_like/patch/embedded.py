@@ -135,9 +135,13 @@ def table_of(module: nn.Module) -> Any:
     return module if weight is None else weight
 
 
+TABLES = (nn.Embedding, nn.EmbeddingBag)
+"""What looks up ids."""
+
+
 def is_plain(module: nn.Module) -> bool:
     """Whether the module is a table and nothing else."""
-    return type(module).forward is nn.Embedding.forward
+    return any(type(module).forward is table.forward for table in TABLES)
 
 
 def looks_up(module: nn.Module, ids: Tensor, out: Tensor) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,42 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, ModelError
-from ..intercept.tags import flat
 from ..intercept.twins import Twin, put_twin
 from ..numerics import Amount, contribution, is_finite, upcast
 from ..rules.live import explain_at
+from .arguments import holds_tokens, is_aside, is_direct, is_float, is_hidden
+from .bags import bagged, rows_of
 from .embedded import Layout
 from .hub import load_model
 from .lookups import Lookups, Match
-
-_ASIDE = frozenset(
-    "mask masks position positions positional pos label labels bias biases cache caches".split()
-)
-
-
-def is_aside(name: str) -> bool:
-    """Whether an argument's name says that it is no input: a mask, positions, labels, a cache."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
-    return any(word.lower() in _ASIDE for word in words)
-
-
-def is_direct(name: str, value: Any) -> bool:
-    """Whether an argument of this name is a float input, explained as it is: no mask, say."""
-    return (
-        isinstance(value, Tensor)
-        and (value.is_floating_point() or value.is_complex())
-        and not is_aside(name)
-    )
-
-
-def _is_hidden(name: str, value: Any) -> bool:
-    """Whether an argument holds float tensors that are not explained, though its name says none."""
-    if isinstance(value, Tensor) or is_aside(name) or name == "past_key_values":
-        return False
-    parts = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(value, (list, tuple, Mapping)):
-        return False
-    return any(t.is_floating_point() or t.is_complex() for t in flat(parts))
 
 
 def module_of(model: Any) -> nn.Module:
@@ -149,7 +120,7 @@ class Inputs:
             self.args = (self._take("input", given, model),)
         elif isinstance(given, Mapping):
             self.kwargs = {str(k): self._take(str(k), v, model) for k, v in given.items()}
-            self._hidden = [name for name, value in self.kwargs.items() if _is_hidden(name, value)]
+            self._hidden = [name for name, value in self.kwargs.items() if is_hidden(name, value)]
         else:
             raise InputError(
                 "inputs: expected a tensor or a mapping of keyword arguments "
@@ -159,6 +130,8 @@ class Inputs:
         if "inputs_embeds" in self.kwargs:
             self._ids.pop("input_ids", None)
         self._lookups.refuse(self.kwargs)
+        if not (self._ids or self._found):
+            self._refuse_empty(self.kwargs)
         if not (self._ids or self._found):
             raise InputError(
                 f"inputs hold nothing to explain: got {', '.join(self.kwargs) or 'no tensor'}; "
@@ -171,7 +144,7 @@ class Inputs:
         return [*self._found, *(n for n in self._ids if n not in self._found)]
 
     def _take(self, name: str, value: Any, model: nn.Module) -> Any:
-        if name == "past_key_values" and value is not None and _cached(value):
+        if name == "past_key_values" and value is not None and holds_tokens(value):
             raise InputError(
                 "past_key_values holds earlier tokens, which would get no relevance; give all "
                 "tokens at once, without a cache"
@@ -180,10 +153,6 @@ class Inputs:
             return value
         if value.is_inference():
             value = value.clone()  # autograd may have to save it
-        if value.dim() == 0 or 0 in value.shape:
-            raise InputError(
-                f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
-            )
         if is_direct(name, value):
             if name.endswith("input_ids"):
                 raise InputError(f"{name} must hold integer token ids, got {value.dtype}")
@@ -198,10 +167,20 @@ class Inputs:
         if is_aside(name):
             return value
         if name == "input" or name.endswith("input_ids"):
+            self._refuse_empty({name: value})
             if value.dtype not in (torch.int64, torch.int32):
                 raise InputError(f"{name} must hold int64 or int32 token ids, got {value.dtype}")
             self._ids[name] = value
         return value
+
+    def _refuse_empty(self, arguments: Mapping[str, Any]) -> None:
+        """Raise for what would be explained if it held anything."""
+        for name, value in arguments.items():
+            told = name == "input" or name.endswith("input_ids") or is_float(value)
+            if isinstance(value, Tensor) and told and not (value.dim() and value.numel()):
+                raise InputError(
+                    f"{name} is empty: shape {tuple(value.shape)}; give at least one sample"
+                )
 
     def on_exit(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -231,13 +210,15 @@ class Inputs:
         if found is None:
             return out
         name, match = found
-        leaf = out.detach().requires_grad_()
+        bag = module if isinstance(module, nn.EmbeddingBag) else None
+        value = out.detach() if bag is None else rows_of(bag, args[0] if args else kwargs["input"])
+        leaf = value.requires_grad_()
         if keep:
             made = _Explained(leaf, self._ids[name].shape, match.layout, match.table)
             self._found.setdefault(name, []).append(made)
         given = leaf.clone()  # the model may write into it
         explain_at(given)
-        return given
+        return given if bag is None else bagged(bag, given, args, kwargs, out)
 
     def _embedded(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -332,6 +313,36 @@ class Inputs:
             for name, path in self._lookups.doubts()
         ]
 
+    def check_batch(self, samples: int, flat: bool) -> None:
+        """Raise if the scores cannot be those of the samples that were given.
+
+        Args:
+            samples: how many scores there are.
+            flat: they are all that the model returned, so that they may be one sample's classes.
+
+        Raises:
+            InputError: what is explained has no axis of ``samples``, or none but its features'.
+        """
+        shapes = {name: found[0].shape for name, found in self._found.items()}
+        if samples == 1 or not shapes:
+            return
+        if flat:  # the batch is the first axis, or the second of what comes time first
+            (name, shape), *others = shapes.items()
+            features = len(shape) == 1 and not others and not self._found[name][0].tokens
+            fits = not features and any(samples in shape[:2] for shape in shapes.values())
+        else:  # an axis of their own says what they are, whatever the inputs are made of
+            fits = any(
+                len(shape) > 1 or samples in shape or self._found[name][0].tokens
+                for name, shape in shapes.items()
+            )
+        if not fits:
+            given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+            raise InputError(
+                f"expected a batch axis: got {samples} scores of {given}, which may be "
+                f"one sample's classes; give a single sample as {next(iter(shapes))}[None]; where "
+                "each is a sample's score, say so by lxt.targets.Output(lambda output: output)"
+            )
+
     def check_ids(self, error: Exception) -> None:
         """Raise if token ids may have caused ``error``, which the model's forward raised."""
         for name, ids in self._ids.items():
@@ -356,12 +367,6 @@ class Inputs:
         for name, found in self._found.items():
             if not all(e.tokens or is_finite(e.leaf.detach()) for e in found):
                 raise InputError(f"{name} holds NaN or infinity")
-
-
-def _cached(cache: Any) -> bool:
-    """Whether a cache of keys and values holds any."""
-    length = getattr(cache, "get_seq_length", None)
-    return bool(length() if callable(length) else cache)
 
 
 def _check_dtype(name: str, value: Tensor, model: nn.Module) -> None:

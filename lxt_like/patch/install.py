@@ -1,6 +1,6 @@
 """What a patch changes on a model, and how it is put back: identical objects, in any order.
 
-Each module gets one instance attribute, ``forward``, that says which module is running; each
+Each module gets instance attributes in place of its ``forward`` and of the ways to call it; each
 parameter's ``requires_grad`` is switched off.  Patches of one module stack up; the last one
 applies, and the last to go restores.
 """
@@ -8,7 +8,7 @@ applies, and the last to go restores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,11 +17,10 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from ..errors import ModelError, PatchError
 from ..intercept import install_functions, remove_functions, types_of
+from .scoped import Scoped, ScopedCheckpoint, ScopedMethod, entrances
 
 if TYPE_CHECKING:
     from .patch import Patch
-
-_MISSING = object()
 
 LOCK = threading.Condition()
 """Guards the tables below; signalled when a patch goes."""
@@ -31,60 +30,6 @@ _attributes: dict[tuple[int, str], Scoped] = {}
 _frozen: dict[int, list[Any]] = {}  # id(parameter) -> [parameter, its flag, patches holding it]
 
 
-class Scoped:
-    """A module's attribute under a patch: calls go through the innermost patch.
-
-    Callable like the original (``inspect.signature`` sees through it); refuses to be copied or
-    pickled, because a copy would stay patched for ever.
-    """
-
-    def __init__(self, module: nn.Module, attribute: str) -> None:
-        self.module, self.attribute = module, attribute
-        self.before = module.__dict__.get(attribute, _MISSING)
-        self.original: Callable[..., Any] = getattr(module, attribute)
-        self.__wrapped__ = self.original
-        self.patches: list[tuple[Patch, str, tuple[str, ...], bool]] = []
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.patches:  # somebody kept model.forward beyond the patch
-            return self.original(*args, **kwargs)
-        patch, path, types, watched = self.patches[-1]
-        return patch.enter(self, path, types, watched, args, kwargs)
-
-    def under(self, since: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The same call through the innermost patch that was on before ``since``."""
-        on = [p for p in self.patches if p[0].since < since]
-        if not on:
-            return self.original(*args, **kwargs)
-        patch, path, types, watched = on[-1]
-        return patch.enter(self, path, types, watched, args, kwargs)
-
-    def put(self) -> None:
-        self.module.__dict__[self.attribute] = self
-
-    def take_back(self) -> None:
-        if self.before is _MISSING:
-            self.module.__dict__.pop(self.attribute, None)
-        else:
-            self.module.__dict__[self.attribute] = self.before
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        raise PatchError("this model is patched: restore it before copying or pickling it")
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        raise PatchError("this model is patched: restore it before copying or pickling it")
-
-
-class ScopedCheckpoint(Scoped):
-    """transformers' checkpointing function: what is recomputed runs under the patch too."""
-
-    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self.patches:
-            return self.original(function, *args, **kwargs)
-        patch, path, types, _ = self.patches[-1]
-        return self.original(patch.recomputed(function, path, types), *args, **kwargs)
-
-
 _OPAQUE_KERNELS = ("flex_attention", "flash_attention", "paged|")
 """transformers' names of attention kernels that are one node, or none, in autograd's graph."""
 
@@ -92,15 +37,11 @@ Modules = Sequence[tuple[str, nn.Module]]
 
 
 _WRAPPERS = (torch.jit.ScriptModule, nn.DataParallel, nn.parallel.DistributedDataParallel)
-_foreign: dict[type[nn.Module], bool] = {}
 
 
 def _is_foreign(cls: type[nn.Module]) -> bool:
     """Whether modules of this class never run their forward in Python, or run another's."""
-    known = _foreign.get(cls)
-    if known is None:
-        known = _foreign[cls] = issubclass(cls, _WRAPPERS) or cls.__name__ == "OptimizedModule"
-    return known
+    return issubclass(cls, _WRAPPERS) or cls.__name__ == "OptimizedModule"
 
 
 def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -168,15 +109,21 @@ def _refuse(here: str, module: nn.Module) -> None:
 
 def _wanted(modules: Modules, patch: Patch) -> Iterator[tuple[str, nn.Module, str, type[Scoped]]]:
     """What to scope: every module, or for a lean patch those that something depends on."""
+    others = bool(_attributes)  # an outer patch must not apply
     for path, module in modules:
         own = module.__dict__
-        if patch.lean and path and not patch.watches(path, module):
-            # an outer patch must not apply
-            needed = bool(_attributes) and (id(module), "forward") in _attributes
-        else:
-            needed = type(module).forward is not nn.Module.forward or "forward" in own
-        if needed:
+        watched = not patch.lean or patch.watches(path, module)
+        if (
+            (watched or not path or others)
+            and (type(module).forward is not nn.Module.forward or "forward" in own)
+            and (watched or not path or (id(module), "forward") in _attributes)
+        ):
             yield path, module, "forward", Scoped
+        if not path or others or not patch.lean:
+            for attribute, cls in entrances(module):
+                asked = patch.by_hand or (not path and cls is not ScopedMethod)
+                if asked or (id(module), attribute) in _attributes:
+                    yield path, module, attribute, cls
         if "_gradient_checkpointing_func" in own:
             yield path, module, "_gradient_checkpointing_func", ScopedCheckpoint
 

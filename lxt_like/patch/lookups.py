@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .embedded import (
+    TABLES,
     Layout,
     counts,
     input_embeddings,
@@ -71,7 +72,7 @@ class Lookups:
 
     def rows(self) -> int:
         """How many ids the largest table that may be the words' knows; 0: no table is known."""
-        tables = self._known or [m for m in self._model.modules() if isinstance(m, nn.Embedding)]
+        tables = self._known or [m for m in self._model.modules() if isinstance(m, TABLES)]
         weights = [w for table in tables if isinstance(w := getattr(table, "weight", None), Tensor)]
         return max((len(w) for w in weights), default=0)
 
@@ -88,7 +89,7 @@ class Lookups:
 
     def is_embedding(self, module: nn.Module) -> bool:
         """Whether the module may embed the token ids."""
-        return bool(self.ids) and (isinstance(module, nn.Embedding) or self._is_known(module))
+        return bool(self.ids) and (isinstance(module, TABLES) or self._is_known(module))
 
     def find(
         self, module: nn.Module, ids: Tensor, out: Tensor, taken: Container[str]
@@ -147,7 +148,7 @@ class Lookups:
         same = is_same(ids, given)
         sought = name in self._sought and (same or is_repeated(ids, given))
         known = sought or self._is_known(module)
-        if not (known or isinstance(module, nn.Embedding)):
+        if not (known or isinstance(module, TABLES)):
             return None
         if (layout := layout_of(ids, given)) is not None:
             same = same or any(layout.left_out)
@@ -200,8 +201,8 @@ class Lookups:
     def _is_known(self, module: nn.Module) -> bool:
         """Whether the model calls it its input embedding; of a model that does not say: any."""
         if not self._known:
-            return isinstance(module, nn.Embedding)
+            return isinstance(module, TABLES)
         if any(module is known for known in self._known):
             return True
         weights = [getattr(known, "weight", None) for known in self._known]
-        return isinstance(module, nn.Embedding) and any(module.weight is w for w in weights)
+        return isinstance(module, TABLES) and any(module.weight is w for w in weights)

@@ -6,7 +6,18 @@ from typing import Any
 
 from torch import Tensor
 
-_ASIDE = ("loss", "attentions", "router_logits", "past_key_values", "aux")
+from ..intercept.names import follow, words
+
+_ASIDE = frozenset({"loss", "losses", "attentions", "aux", "auxiliary"})
+
+
+def _is_aside(key: str) -> bool:
+    found = words(key)
+    return (
+        not _ASIDE.isdisjoint(found)
+        or follow(found, "router", "logits")
+        or follow(found, "past", "key", "values")
+    )
 
 
 def tensors_of(out: Any) -> list[Tensor]:
@@ -25,10 +36,5 @@ def explained_outputs(out: Any) -> list[Tensor]:
     if isinstance(out, dict):
         if isinstance(out.get("logits"), Tensor):
             return tensors_of(out["logits"])
-        return [
-            t
-            for key, v in out.items()
-            if not any(word in str(key) for word in _ASIDE)
-            for t in tensors_of(v)
-        ]
+        return [t for key, v in out.items() if not _is_aside(str(key)) for t in tensors_of(v)]
     return tensors_of(out)

@@ -9,16 +9,17 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..composites import Composite
 from ..composites import composite as resolve
 from ..errors import CompositeError, InputError, PatchError
-from ..intercept import Session, active, begin, interceptor
+from ..intercept import Session, active, begin, interceptor, spare_weights
+from ..rules.live import explaining
 from .given import refuse_given
 from .inputs import module_of
 from .install import (
     LOCK,
-    Scoped,
     busy,
     frozen,
     install,
@@ -31,6 +32,7 @@ from .install import (
 from .outputs import explained_outputs
 from .paths import other_paths
 from .recompute import Recomputed, foreign, recomputing, running_backward, tick
+from .scoped import Scoped
 from .tail import tail
 
 
@@ -69,6 +71,9 @@ class Patch:
         model: the patched module; the same object as before.
         composite: the rules in force.
         session: what the handlers see (for the library's own use).
+        begun: what autograd's nodes were counted to when a caller began who runs the backward too,
+            so that it is to write into no ``.grad`` but that of what is explained.
+        by_hand: its user calls it, by whatever method; otherwise it is called as a module.
         lean: only the model itself and watched modules say when they run; enough where neither
             rules nor messages depend on module names.
     """
@@ -84,13 +89,15 @@ class Patch:
     ) -> None:
         self.model = model
         self.lean = lean
+        self.by_hand = check
         self.composite = composite
         self.session = Session(composite, strict, noting=not lean, on_checkpoint=self._resumed)
         self.owner = threading.get_ident()
         self.active = False
         self.since = -1  # when it was put on, and in which backward: most often in none
         self.backward = -1
-        self._check = check
+        self.begun: int | None = None
+        self._spared: list[RemovableHandle] = []
         self._observer = observer
         self._parameters: list[nn.Parameter] = []
 
@@ -103,6 +110,8 @@ class Patch:
         self._parameters = parameters_of(modules)
         if self.composite.named:
             self.session.others = other_paths(self.model)
+        if self.session.owning:
+            self.session.own = {id(b) for _, m in modules for b in m._buffers.values()} - {id(None)}
         if self.session.fuse:
             self.session.tail = tail(modules)
         with LOCK:
@@ -126,6 +135,9 @@ class Patch:
             if self.active:
                 uninstall(self)
                 self.active = False
+                for handle in self._spared:
+                    handle.remove()
+                self._spared.clear()
                 # no cycles: what was explained is freed with the last handle
                 self._observer, self.session.on_checkpoint = None, None
 
@@ -150,6 +162,10 @@ class Patch:
     def watches(self, path: str, module: nn.Module) -> bool:
         """Whether somebody looks at this module's output."""
         return self._observer is not None and self._observer.watches(path, module)
+
+    def runs_here(self) -> bool:
+        """Whether this thread is inside the model already."""
+        return interceptor().session is self.session and bool(self.session.stack)
 
     # -- what the patched modules call -----------------------------------------------------------
 
@@ -182,30 +198,42 @@ class Patch:
             if session.composite.needs_total:
                 session.totals = self._count(scoped, args, kwargs)
             session.restart()
+        try:
+            out = self._run(scoped, path, types, args, kwargs)
+            if again is not None:
+                if watched and not again.kept and self._observer is not None:
+                    self._observer.on_again(path)
+                return out
+            if session.noting and type(out) is Tensor:
+                with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
+                    session.note(out, None, path)
+            if watched and self._observer is not None:
+                with active(None), explaining(session.explained):
+                    out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
+            if outermost and self.by_hand and torch.is_grad_enabled():
+                self.check(explained_outputs(out))
+            return out
+        finally:
+            if outermost and not session.known:
+                session.explained.held.clear()
+
+    def _run(
+        self,
+        scoped: Scoped,
+        path: str,
+        types: tuple[str, ...],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        session = self.session
         session.stack.append((path, types))
         try:
             if interceptor().session is session:
-                out = scoped.original(*args, **kwargs)
-            else:
-                with active(session):
-                    out = scoped.original(*args, **kwargs)
+                return scoped.original(*args, **kwargs)
+            with active(session):
+                return scoped.original(*args, **kwargs)
         finally:
             session.stack.pop()
-            if outermost:
-                session.held.clear()
-        if again is not None:
-            if watched and not again.kept and self._observer is not None:
-                self._observer.on_again(path)
-            return out
-        if session.noting and type(out) is Tensor:
-            with torch._C.DisableTorchFunction():  # looking at a tensor is a torch function too
-                session.note(out, None, path)
-        if watched and self._observer is not None:
-            with active(None):
-                out = self._observer.on_exit(path, scoped.module, args, kwargs, out)
-        if outermost and self._check and torch.is_grad_enabled():
-            self.check(explained_outputs(out))
-        return out
 
     def check(self, outputs: Iterable[Tensor]) -> None:
         """Strictness: every operation above ``outputs`` has a rule, or it is an error."""
@@ -219,6 +247,19 @@ class Patch:
         for node in nodes:
             # reentrant checkpointing keeps the function; what it recomputes needs its rules too
             node.run_function = self.recomputed(node.run_function, "", (), checked=True)
+
+    def spare(self, outputs: Iterable[Tensor]) -> bool:
+        """Have the backward leave out the weights above ``outputs`` that the model does not own.
+
+        For a caller who runs the backward, and has set ``begun``.  Returns whether that would free
+        a graph that is older than the forward.
+        """
+        if self.begun is None:
+            return False
+        with explaining(self.session.explained):
+            handles, older = spare_weights(outputs, self.begun)
+        self._spared += handles
+        return older
 
     def recomputed(
         self,
@@ -260,7 +301,7 @@ class Patch:
             )
         session, observer = self.session, self._observer
         self.session = Session(session.composite, counting=True, others=session.others)
-        self.session.given = session.given
+        self.session.explained, self.session.own = session.explained, session.own
         self._observer = None if observer is None else _Counting(observer)
         try:
             with torch.enable_grad(), active(self.session):

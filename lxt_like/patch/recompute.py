@@ -64,6 +64,7 @@ class Recomputed:
         self.path, self.types = path, types
         self.checked, self.kept, self.cut = checked, counts is not None, False
         self.since = tick()
+        self._explained = patch.session.explained  # by the call that it is a part of
         self._counts = counts  # of operations before it, in execution order
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,20 +77,23 @@ class Recomputed:
         if running_backward() == patch.backward:  # the forward itself
             self.cut |= not torch.is_grad_enabled()
             return self._run(args, kwargs)
-        outer = recomputing()
-        _here.now = outer or self
-        if self.cut or self.checked:
-            explain_all(patch.session, (args, kwargs))
+        outer, session = recomputing(), patch.session
+        held, before = len(self._explained.held), session.explained
+        _here.now, session.explained = outer or self, self._explained
         try:
+            if (self.cut or self.checked) and torch.is_grad_enabled():  # leaves of this backward
+                explain_all(self._explained, (args, kwargs))
             out = self._run(args, kwargs)
-        finally:
             _here.now = outer
-            patch.session.held.clear()
-        if patch.session.measure is not None:
-            out = patch.session.measure.handed_back(out, self.path)
-        if self.checked and torch.is_grad_enabled():
-            patch.check(tensors_of(out))
-        return out
+            if session.measure is not None:
+                out = session.measure.handed_back(out, self.path)
+            if self.checked and torch.is_grad_enabled():
+                patch.check(tensors_of(out))
+                patch.spare(tensors_of(out))
+            return out
+        finally:
+            _here.now, session.explained = outer, before
+            del self._explained.held[held:]
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         session = self.patch.session

@@ -90,10 +90,10 @@ def _runs(text: str) -> Iterator[tuple[str, bool, bool]]:
 def wrap(spans: Iterable[Span], width: float, measure: Measure) -> list[list[Piece]]:
     """Lines of at most ``width`` (in the units of ``measure``).
 
-    Lines break at newlines, at spaces (which then go), beside wide characters, and, where a
-    word alone is wider than a line, between characters.  A single character wider than the
-    line is still placed, alone.  Acting characters come out in visible notation, tabs as four
-    spaces.  At least one line is returned.
+    Lines break at newlines, at spaces (which then go), beside wide characters, and, where what
+    holds together is wider than a line, at no-break spaces and between characters.  A single
+    character wider than the line is still placed, alone.  Acting characters come out in visible
+    notation, tabs as four spaces.  At least one line is returned.
     """
     lines: list[list[Piece]] = []
     for row in _hard_lines(spans):
@@ -114,7 +114,7 @@ def _fill(row: Sequence[Span], width: float, measure: Measure) -> Iterator[list[
     line: list[Piece] = []
     used = 0.0
     for atom in _atoms(row, measure):
-        size = sum(piece.width for piece in atom)
+        size = _width(atom)
         if used + size > width and line:
             if _blank(atom[0].text):
                 used = math.inf  # the spaces go, and whatever follows starts a line
@@ -123,12 +123,13 @@ def _fill(row: Sequence[Span], width: float, measure: Measure) -> Iterator[list[
                 line.pop()
             yield line
             line, used = [], 0.0
-        for piece in atom if size <= width else _split(atom, measure):
-            if used + piece.width > width and line:
+        for unit in [atom] if size <= width else _split(atom, width, measure):
+            size = _width(unit)
+            if used + size > width and line:
                 yield line
                 line, used = [], 0.0
-            line.append(piece)
-            used += piece.width
+            line += unit
+            used += size
     yield line
 
 
@@ -150,12 +151,36 @@ def _atoms(row: Sequence[Span], measure: Measure) -> Iterator[list[Piece]]:
         yield atom
 
 
-def _split(atom: list[Piece], measure: Measure) -> Iterator[Piece]:
+def _split(atom: list[Piece], width: float, measure: Measure) -> list[list[Piece]]:
+    """What stays on one line of an atom that is too wide for one.
+
+    Parts between no-break spaces stay whole where they fit, those that do not are cut between
+    characters; a no-break space holds its neighbours as long as these fit on a line.
+    """
+    units: list[list[Piece]] = []
+    held = False
+    for tie, part in groupby(_cut(atom, measure), key=lambda piece: piece.text in _NO_BREAK):
+        run = list(part)
+        for unit in [run] if _width(run) <= width else [[piece] for piece in run]:
+            if units and (tie or held) and _width(units[-1]) + _width(unit) <= width:
+                units[-1] += unit
+            else:
+                units.append(unit)
+            held = False
+        held = tie
+    return units
+
+
+def _cut(atom: list[Piece], measure: Measure) -> Iterator[Piece]:
     last = ""
     for piece in atom:
         for cluster in clusters(piece.text):
             yield Piece(cluster, piece.word, _advance(last, cluster, measure))
             last = cluster
+
+
+def _width(pieces: Iterable[Piece]) -> float:
+    return sum(piece.width for piece in pieces)
 
 
 def _advance(last: str, text: str, measure: Measure) -> float:

@@ -2,29 +2,74 @@
 
 What requires grad does, unless all of it goes back to parameters, or to other leaves than those
 that were given to be explained: masked, pruned, parametrised or split, a weight is a weight still,
-whether or not it is frozen.  Autograd's graph knows.
+whether or not it is frozen.  Autograd's graph knows.  What is explained, one call of a model knows:
+in the next call the same tensor may be a constant.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 
 Node = Any  # torch.autograd.graph.Node
 
-_LIVE = "lxt_live"
+_LIVE = "lxt_live"  # what is known of a node: +number or -number, in the call of that number
+_GIVEN = "lxt_given"  # the numbers of the calls that explain it
+_BEGINS = "lxt_begins"  # the number of the call in which a signal begins there
+
+_numbers = itertools.count(1)
+_calls: WeakValueDictionary[int, Explained] = WeakValueDictionary()
+
+
+class Explained:
+    """What one call of a model explains, for as long as somebody may ask.
+
+    Attributes:
+        named: it was named, tensor by tensor: every other leaf is a weight.
+        held: the nodes of what is explained, while the model runs: those of leaves would be
+            forgotten before there is a graph, which keeps them from then on.
+    """
+
+    __slots__ = ("__weakref__", "held", "named", "number")
+
+    def __init__(self, named: bool = False) -> None:
+        self.named = named
+        self.number = next(_numbers)
+        self.held: list[Node] = []
+        _calls[self.number] = self
+
+    def add(self, t: Tensor) -> None:
+        """``t``, which requires grad, is explained, wherever it comes from.
+
+        What is behind it is none of the model's: neither looked into nor judged.
+        """
+        node = _node_of(t)
+        before = node.metadata.get(_GIVEN, ())
+        node.metadata[_GIVEN] = (*(n for n in before if n in _calls), self.number)
+        node.metadata[_LIVE] = self.number
+        self.held.append(node)
+
+    def begin(self, t: Tensor) -> None:
+        """A signal begins at ``t``, which an operation of the model made."""
+        metadata = _node_of(t).metadata
+        metadata[_BEGINS] = metadata[_LIVE] = self.number
+
+    def __contains__(self, node: Node) -> bool:
+        return self.number in node.metadata.get(_GIVEN, ())
 
 
 class _Look(threading.local):
     """How this thread tells signals from weights."""
 
     frozen = False  # all parameters are taken to be frozen: no look at the graph
-    named = False  # what is explained was named: every other leaf is a weight
+    explained = Explained()
 
 
 _look = _Look()
@@ -44,13 +89,13 @@ def all_frozen(on: bool) -> Iterator[None]:
 
 
 @contextmanager
-def all_named(on: bool) -> Iterator[None]:
-    """What is explained went through :func:`explain_at`: any other leaf is a weight."""
-    before, _look.named = _look.named, on
+def explaining(what: Explained) -> Iterator[None]:
+    """Signals are what depends on ``what``."""
+    before, _look.explained = _look.explained, what
     try:
         yield
     finally:
-        _look.named = before
+        _look.explained = before
 
 
 def trusts() -> bool:
@@ -70,7 +115,8 @@ def is_active(t: Any) -> bool:
 
 def is_weight_leaf(t: Tensor) -> bool:
     """Whether a leaf that requires grad is a weight."""
-    return isinstance(t, nn.Parameter) or (_look.named and not was_explained(_node_of(t)))
+    what = _look.explained
+    return isinstance(t, nn.Parameter) or (what.named and _node_of(t) not in what)
 
 
 def is_weight(t: Any) -> bool:
@@ -81,18 +127,19 @@ def is_weight(t: Any) -> bool:
 
 
 def explain_at(t: Tensor) -> Node:
-    """``t``, which requires grad, is what is explained, or part of it, wherever it comes from.
-
-    Returns its node, to be kept until there is a graph: that of a leaf would be forgotten.
-    """
-    node = _node_of(t)
-    node.metadata[_LIVE] = True
-    return node
+    """Explain ``t`` in what is being explained; its node, to be kept until there is a graph."""
+    _look.explained.add(t)
+    return _node_of(t)
 
 
-def was_explained(node: Node) -> bool:
-    """Whether a leaf's node was explained."""
-    return bool(node.metadata.get(_LIVE, False))
+def is_explained(node: Node) -> bool:
+    """Whether ``node`` is that of a tensor that is being explained."""
+    return node in _look.explained
+
+
+def beginnings() -> frozenset[Node]:
+    """The nodes of what is being explained: the model begins behind them."""
+    return frozenset(_look.explained.held)
 
 
 def _node_of(t: Tensor) -> Node:
@@ -110,32 +157,30 @@ def _node_of(t: Tensor) -> Node:
 
 
 def is_live(node: Node) -> bool:
-    """Whether anything but parameters is behind ``node``; each node is looked at once."""
+    """Whether anything but parameters is behind ``node``; each node is looked at once a call."""
+    number = _look.explained.number
     metadata = node.metadata
-    known: bool | None = metadata.get(_LIVE)
+    known = _known(node, number)
     if known is not None:
         return known
     for before, _ in node.next_functions:  # most often it is known there
-        if before is not None and before.metadata.get(_LIVE):
-            metadata[_LIVE] = True
+        if before is not None and before.metadata.get(_LIVE) == number:
+            metadata[_LIVE] = number
             return True
-    known = _known(node)
-    if known is not None:
-        return known
     path: list[tuple[Node, Iterator[tuple[Node | None, int]]]] = [(node, _before(node))]
     while path:
         here, rest = path[-1]
         for before, _ in rest:
-            found = False if before is None else _known(before)
+            found = False if before is None else _known(before, number)
             if found is None:
                 path.append((before, _before(before)))
                 break
             if found:
                 for seen, _ in path:
-                    seen.metadata[_LIVE] = True
+                    seen.metadata[_LIVE] = number
                 return True
         else:
-            here.metadata[_LIVE] = False
+            here.metadata[_LIVE] = -number
             path.pop()
     return False
 
@@ -144,9 +189,16 @@ def _before(node: Node) -> Iterator[tuple[Node | None, int]]:
     return iter(node.next_functions)
 
 
-def _known(node: Node) -> bool | None:
-    found: bool | None = node.metadata.get(_LIVE)
-    if found is None and all(n is None for n, _ in node.next_functions):
+def _known(node: Node, number: int) -> bool | None:
+    metadata = node.metadata
+    found = metadata.get(_LIVE)
+    if found == number:
+        return True
+    if found == -number:
+        return False
+    if number in metadata.get(_GIVEN, ()) or metadata.get(_BEGINS) == number:
+        return True
+    if all(n is None for n, _ in node.next_functions):
         leaf = getattr(node, "variable", None)
-        return leaf is None or not is_weight_leaf(leaf)
-    return found
+        return leaf is None or not (isinstance(leaf, nn.Parameter) or _look.explained.named)
+    return None

@@ -114,6 +114,46 @@ def test_what_is_meant(photos: Path, model: Path) -> None:
     assert names == ["a.png", "b.jpg", "c.png", "d.png", "e.jpg"]
 
 
+@pytest.fixture
+def mixed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The photos, a text, and an image whose suffix says nothing, where we are."""
+    monkeypatch.chdir(photos)
+    Path("a.png").rename("a.heic")
+    picture(seed=2).save("good.png")
+    return photos
+
+
+@pytest.mark.parametrize("given", ["a.heic", "./a.heic"])
+def test_an_image_whatever_its_suffix(run: Run, mixed: Path, given: str) -> None:
+    made = run("explain", given, "good.png", "--json")
+    assert made.exit_code == 0, made.output
+    assert [e["name"] for e in json.loads(made.stdout)["explanations"]] == ["a.heic", "good.png"]
+    assert json.loads(run("audit", given, "--json").stdout)["ok"]
+
+
+def test_images_and_texts_are_told_apart(
+    refused: Callable[..., str], run: Run, mixed: Path
+) -> None:
+    both = "expected texts or images, got both: 'good.png' is an image, "
+    for given in (("good.png", "A text"), ("A text", "good.png"), ("good.png", "A text", "")):
+        assert refused("explain", *given) == both + "'A text' is none"
+    said = both + "'notes.txt' is a file that cannot be read as one"
+    assert refused("explain", "good.png", "notes.txt") == said
+    assert "'gone.heic' is none" in refused("explain", "good.png", "gone.heic")
+    said = "expected a text, got the name of a file, "
+    sentiment = str(lxt.demo.sentiment())
+    for command in ("explain", "audit", ("plan", "--text")):
+        start = (command,) if isinstance(command, str) else command
+        assert said + "'notes.txt'" in refused(*start, "notes.txt")
+        assert said + "'good.png'" in refused(*start, "good.png", "--model", sentiment)
+    assert said in refused("explain", "A text", "notes.txt")
+    assert said in refused("explain", "notes.txt", "--generate", "2", "--model", sentiment)
+    assert "no such file: '~no one/x'" in refused("explain", "--file", "~no one/x")
+    assert "no such image file: '~no-one/x.png'" in run("explain", "~no-one/x.png").stderr
+    Path("Dull").touch()
+    assert run("explain", "Dull", "gone.txt", "~2 hours of it", "--json").exit_code == 0
+
+
 def test_a_folder_is_the_same_images_everywhere(run: Run, model: Path, in_folder: Path) -> None:
     folder = in_folder / "animals"
     (folder / "x.png").mkdir(parents=True)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForTokenClassification,
+)
 
 import lxt_like as lxt
 from lxt_like.cli.plan import grouped
@@ -124,6 +131,29 @@ def test_audit_without_a_text_takes_a_sample(run):
     result = run("audit")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == lxt.demo.reviews()[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "read"),
+    [
+        (BertForMaskedLM, "[CLS] A gripping, funny film with a terrific [MASK]. [SEP]"),
+        (BertForQuestionAnswering,
+         "[CLS] What is it like? [SEP] A gripping, funny film with a terrific cast. [SEP]"),
+        (BertForTokenClassification, "[CLS] A gripping, funny film with a terrific cast. [SEP]"),
+    ],
+)  # fmt: skip
+def test_every_model_has_a_sample(run, tmp_path: Path, head: Any, read: str):
+    tokenizer = AutoTokenizer.from_pretrained(lxt.demo.sentiment())
+    makers.encoder(head, tokenizer).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    made = run("audit", "--model", tmp_path, "--json")
+    assert made.exit_code == 0, made.stderr
+    document = json.loads(made.stdout)
+    texts = [document[name] for name in ("text", "pair") if name in document]
+    assert tokenizer(*texts)["input_ids"] == tokenizer(read, add_special_tokens=False)["input_ids"]
+    pair = ["--pair", texts[1]] if texts[1:] else []
+    again = run("audit", texts[0], "--model", tmp_path, "--json", *pair)
+    assert again.stdout == made.stdout
 
 
 def test_audit_that_does_not_close(run):

@@ -143,13 +143,13 @@ NAMES = {0: "1", 1: "2", 2: "Three"}
 
 @pytest.mark.parametrize(
     ("given", "index"),
-    [("1", 0), ("2", 1), ("0", 0), ("-1", 2), ("+2", 2), ("Three", 2), ("three", 2)],
+    [("1", 0), ("2", 1), ("0", 0), ("-1", 2), ("+2", 2), ("Three", 2), ("three", 2), ("-2", 1)],
 )
 def test_a_class_is_a_name_before_it_is_a_number(given: str, index: int) -> None:
     assert class_of(given, NAMES, 3) == index
 
 
-@pytest.mark.parametrize("given", ["3", "-4", "four", "", "1.0", " 1"])
+@pytest.mark.parametrize("given", ["3", "-4", "four", "", "1.0", " 0"])
 def test_no_such_class(given: str) -> None:
     with pytest.raises(TargetError):
         class_of(given, NAMES, 3)
@@ -173,7 +173,7 @@ def test_every_command_reads_a_class_alike(run: Run, refused: Any, in_folder: Pa
                    "--methods", "random")  # fmt: skip
         assert done.exit_code == 0, done.stderr
         record = json.loads((out / "run.json").read_text())
-        assert record["settings"]["target"] == str(index)
+        assert record["settings"]["target"] == index
     for command in (("explain", "a", "-m", stars), ("evaluate", stars, "texts.txt", "-o", "x")):
         assert "index 6 is out of range" in refused(*command, "-t", "6")
         assert "unknown class 'six'" in refused(*command, "-t", "six")

@@ -327,6 +327,8 @@ def test_labels_fit_by_name() -> None:
     assert labels.index(7) is None  # an int is an index, though a class is called 7
     assert Labels(["2", "0", "1"]).index(1) == 1
     assert Labels(["2", "0", "1"]).index("1") == 2
+    assert Labels(["US", "us", "x"]).index("us") == 1
+    assert Labels(["2", "0", "1"]).index("-1") is None
     assert labels.index("dog") is None
     assert labels.index(9) is None
     assert labels.index(-1) is None

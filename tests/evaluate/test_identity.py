@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import normalizers, pre_tokenizers, processors
 from torch import nn
-from transformers import BertForSequenceClassification
+from transformers import AutoTokenizer, BertForSequenceClassification
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
@@ -58,6 +59,66 @@ def test_the_same_weights_configured_otherwise(
         lxt.evaluate(twin(model, **config), TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
     # the same configuration loaded again is the same model
     lxt.evaluate(twin(model), TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
+
+
+def cased(backend: Any) -> None:
+    backend.normalizer = normalizers.BertNormalizer(lowercase=False)
+
+
+def accented(backend: Any) -> None:
+    backend.normalizer = normalizers.BertNormalizer(strip_accents=False)
+
+
+def unsplit(backend: Any) -> None:
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+
+
+def unmarked(backend: Any) -> None:
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", pair="[CLS] $A $B", special_tokens=[("[CLS]", 2)]
+    )
+
+
+@pytest.mark.parametrize("change", [cased, accented, unsplit, unmarked])
+def test_the_same_vocabulary_read_otherwise(
+    change: Any, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    lxt.evaluate(model, TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
+    other = makers.wordpiece()
+    change(other.backend_tokenizer)
+    with pytest.raises(InputError, match=r"other settings \(.*tokenizer"):
+        lxt.evaluate(model, TEXTS, processor=other, out=tmp_path, **TEXT)
+
+
+def test_the_same_tokenizer_loaded_again_or_used_before(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    lxt.evaluate(model, TEXTS, processor=tokenizer, out=tmp_path / "out", **TEXT)
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    again(TEXTS, padding=True, truncation=True, max_length=4)
+    lxt.evaluate(model, TEXTS, processor=again, out=tmp_path / "out", **TEXT)
+
+
+def test_a_slow_tokenizer_is_told_by_what_it_makes_of_a_text(model: Any, tmp_path: Path) -> None:
+    slow = makers.slow_wordpiece(tmp_path)
+    lxt.evaluate(model, TEXTS, processor=slow, out=tmp_path / "out", **TEXT)
+    lxt.evaluate(model, TEXTS, processor=copy.deepcopy(slow), out=tmp_path / "out", **TEXT)
+    slow.basic_tokenizer.do_lower_case = not slow.basic_tokenizer.do_lower_case
+    with pytest.raises(InputError, match=r"other settings \(tokenizer\)"):
+        lxt.evaluate(model, TEXTS, processor=slow, out=tmp_path / "out", **TEXT)
+
+
+def test_a_list_in_a_configuration_may_hold_anything(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    parts = [{"rate": 1.0, "_name_or_path": "a"}, {"rate": float("inf")}]
+    moved = [{"rate": 1.0, "_name_or_path": "b"}, {"rate": float("inf")}]
+    other = [{"rate": 2.0, "_name_or_path": "a"}, {"rate": float("inf")}]
+    lxt.evaluate(twin(model, parts=parts), TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
+    lxt.evaluate(twin(model, parts=moved), TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
+    with pytest.raises(InputError, match=r"other settings \(config\.parts\)"):
+        lxt.evaluate(twin(model, parts=other), TEXTS, processor=tokenizer, out=tmp_path, **TEXT)
 
 
 class Scaled(nn.Module):

@@ -268,6 +268,28 @@ def test_a_target_that_is_no_class_leaves_the_folder_alone(
     assert len({row["target"] for row in made.tables["per_sample"].to_pylist()}) == 1
 
 
+def test_a_folder_is_of_one_class_however_it_is_called(tmp_path: Path) -> None:
+    tokenizer = makers.wordpiece()
+    model = makers.bert(tokenizer, 3, id2label={0: "1", 1: "cat", 2: "0"})
+
+    def target(given: Any, out: str) -> Any:
+        made = lxt.evaluate(
+            model, TEXTS, processor=tokenizer, target=given, out=tmp_path / out, **QUICK
+        )
+        return made.summary["settings"]["target"]
+
+    assert target("1", "a") == target(0, "a") == target(np.int64(0), "a") == 0
+    with pytest.raises(InputError, match=r"other settings \(target\)"):
+        target(1, "a")
+    with pytest.raises(InputError, match=r"other settings \(target\)"):
+        target(None, "a")
+    assert target("cat", "b") == target("CAT", "b") == target(1, "b") == target(-2, "b") == 1
+    for each in (["cat", "1"], [1], np.array([0, 1]), torch.tensor([0])):
+        with pytest.raises(TargetError, match=r"expected one class for all samples, .* entries"):
+            target(each, "c")
+    assert not (tmp_path / "c").exists()
+
+
 def test_an_image_that_the_model_cannot_take_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     def unscaled(image: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -6,13 +6,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import lxt_like as lxt
-from lxt_like.errors import InputError
-from lxt_like.explain.chat import Chat, encode_chat, with_chats
+from lxt_like.errors import InputError, TruncationWarning
+from lxt_like.explain.chat import encode_chat, with_chats
+from lxt_like.explain.messages import Chat
+from lxt_like.explain.words import words_and_tokens
 
 from . import makers
 from .tasks.checks import closes, every_format, relevance_of
@@ -126,13 +129,139 @@ def test_several_chats_and_rows_of_a_data_set(talker: Any, bytewise: Any) -> Non
             assert word.relevance == pytest.approx(other.relevance, abs=1e-5)
 
 
-def test_an_answer_is_meant_without_a_space(metaspace: Any) -> None:
-    model = makers.gpt2(metaspace)
-    ex = lxt.explain(model, USER, target="f", tokenizer=metaspace, ledger=False)
-    assert ex.target.label == '"f"'
-    assert any('" f" is another' in note for note in ex.notes)
-    plain = lxt.explain(model, "A film", target="f", tokenizer=metaspace, ledger=False)
-    assert plain.target.label == '" f"'
+@pytest.mark.parametrize(
+    ("name", "messages", "label"),
+    [
+        ("bytewise", USER, '"f"'),  # behind a line break
+        ("metaspace", USER, '" f"'),  # the template writes a space before an answer
+        ("metaspace", [*USER, {"role": "assistant", "content": "It is a"}], '" f"'),
+        ("bytewise", [*USER, {"role": "assistant", "content": "It is a"}], '" f"'),
+        ("bytewise", [*USER, {"role": "assistant", "content": "It is a "}], '"f"'),
+    ],
+)
+def test_whether_an_answer_begins_with_a_space(
+    name: str, messages: Any, label: str, request: pytest.FixtureRequest
+) -> None:
+    tokenizer = request.getfixturevalue(name)
+    model = makers.gpt2(tokenizer, positions=256)
+    ex = lxt.explain(model, messages, target="f", tokenizer=tokenizer, ledger=False)
+    assert ex.target.label == label
+    other = {'"f"': '" f"', '" f"': '"f"'}[label]
+    assert any(f"{other} is another" in note for note in ex.notes)
+
+
+def test_an_answer_that_goes_on_within_a_word(talker: Any, bytewise: Any) -> None:
+    begun = [*USER, {"role": "assistant", "content": "A fil"}]
+    ex = lxt.explain_generation(talker, begun, "m", tokenizer=bytewise, ledger=False)
+    assert any("A film'. Begin it with a space" in note for note in ex.total.notes)
+    ex = lxt.explain_generation(talker, USER, "m", tokenizer=bytewise, ledger=False)
+    assert len(ex.total.notes) == 1
+
+
+def read_of(tokenizer: Any, template: str, messages: Any) -> tuple[list[str], tuple[str, ...]]:
+    """The words of a chat in this template, and what a reader is told."""
+    before = tokenizer.chat_template
+    try:
+        made = encode_chat(speaking(tokenizer, template), chat_of(messages))
+    finally:
+        tokenizer.chat_template = before
+    words, _ = words_and_tokens(made, [0.0] * len(made))
+    for word in words:
+        assert made.texts[0][word.start : word.end] == word.text
+    return [word.text for word in words], made.notes[1:]
+
+
+MERGED = (  # the system message stands in the last of the user
+    "{% if messages[0].role == 'system' %}{% set rest = messages[1:] %}{% else %}"
+    "{% set rest = messages %}{% endif %}{% for m in rest %}("
+    "{% if loop.last and rest != messages %}{{ messages[0].content }};{% endif %}"
+    "{{ m.content }}){% endfor %}"
+)
+CONDITIONAL = "{% for m in messages if m.content %}<|start|>{{ m.content }}<|end|>{% endfor %}"
+
+
+@pytest.mark.parametrize("name", ["bytewise", "metaspace"])
+@pytest.mark.parametrize(
+    ("template", "contents", "words"),
+    [
+        ("{% for m in messages %}Q{{ m.content }}Z{% endfor %}", "film|it", "film it"),
+        ("{% for m in messages %}Q\n{{ m.content }}Z{% endfor %}", "☃|A ☃", "☃ A ☃"),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", "film|it|☃|☃", "film it ☃ ☃"),
+        (CONDITIONAL, "|film||", "film"),
+        (CONDITIONAL, " |film", "film"),
+        (CHATML, "<|end|>\n|user\n|user", "<| end |> user user"),
+        ("{% for m in messages %}{{ m.content.lstrip('\n') }}\n{% endfor %}",
+         "\n\n  film\n\n|it", "film it"),
+        (MERGED, "A|film|is|funny", "film is A funny"),
+    ],
+)  # fmt: skip
+def test_words_are_told_from_the_templates(
+    name: str, template: str, contents: str, words: str, request: pytest.FixtureRequest
+) -> None:
+    roles = ["system" if template is MERGED else "user", *["user"] * 9]
+    messages = [{"role": r, "content": c} for r, c in zip(roles, contents.split("|"), strict=False)]
+    if template is CHATML:  # which has bars
+        messages = [{"role": "user", "content": c} for c in ("<|end|>\n", "user\n", "user")]
+    got, notes = read_of(request.getfixturevalue(name), template, messages)
+    assert "".join(got) == "".join(words.split())
+    assert notes == ()
+
+
+def test_what_a_template_leaves_out_is_told(bytewise: Any) -> None:
+    thought = [{"role": "user", "content": "dull </think> film"}, *USER]
+    got, notes = read_of(bytewise, THINKING, thought)
+    assert got == ["film", "A", "funny", "film", "?"]
+    assert notes == ("The template leaves out a part of message 0 (counted from 0).",)
+    got, notes = read_of(bytewise, THINKING, [{"role": "user", "content": "dull</think>"}, *USER])
+    assert (got, len(notes)) == (["A", "funny", "film", "?"], 1)
+
+
+def test_an_answer_that_has_not_begun_is_none(bytewise: Any, metaspace: Any) -> None:
+    for tokenizer in (bytewise, metaspace):
+        blank = [*USER, {"role": "assistant", "content": " \n"}]
+        made = encode_chat(tokenizer, chat_of(blank))
+        assert made == encode_chat(tokenizer, chat_of(USER))
+
+
+def test_a_template_may_write_the_time(bytewise: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter("12223333")
+    write = bytewise.apply_chat_template
+
+    def now(*args: Any, **options: Any) -> Any:
+        return f"It is {next(times)} now. {write(*args, **options)}"
+
+    monkeypatch.setattr(bytewise, "apply_chat_template", now)
+    made = encode_chat(bytewise, chat_of(USER))
+    assert made.texts[0].startswith("It is 2 now.")
+
+
+def test_columns_of_data(talker: Any, bytewise: Any) -> None:
+    datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    rows = [{"messages": USER}, {"messages": TALK}]
+    table = datasets.Dataset.from_list(rows)
+    frame = pandas.DataFrame(rows)
+    arrays = pandas.Series([np.array(row["messages"], dtype=object) for row in rows])
+    lazy = (row["messages"] for row in rows)
+    wanted = [chat_of(USER), chat_of(TALK)]
+    for given_ in (table["messages"], frame["messages"], arrays, lazy, tuple(rows)):
+        assert with_chats(given_) == wanted
+    for whole in (table, frame):
+        assert with_chats(whole) is whole  # and refused as such
+    many = lxt.explain(talker, table["messages"], tokenizer=bytewise, ledger=False)
+    assert [ex.text for ex in many] == [
+        lxt.explain(talker, m, tokenizer=bytewise, ledger=False).text for m in (USER, TALK)
+    ]
+
+
+def test_a_chat_that_is_too_long_loses_its_first_words(talker: Any, bytewise: Any) -> None:
+    long = [{"role": "system", "content": "dull " * 200}, *USER]
+    with pytest.warns(TruncationWarning):
+        ex = lxt.explain(talker, long, tokenizer=bytewise, ledger=False)
+    read = [w.text for w in ex.words]
+    assert set(read[:-4]) == {"dull"}
+    assert read[-4:] == ["A", "funny", "film", "?"]
+    assert ex.text.startswith("<|start|>system\n")
+    assert len(ex.tokens) == 256
 
 
 def test_each_token_of_an_answer(talker: Any, bytewise: Any, tmp_path: Path) -> None:
@@ -175,13 +304,18 @@ def _notes(model: Any, text: Any, tokenizer: Any) -> tuple[str, ...]:
     [
         (USER, None, "has no chat template: give a text, or set tokenizer.chat_template"),
         (USER, REFUSING, "does not take these messages: Roles must alternate"),
-        ([{"role": "user", "content": "a</think>b"}], THINKING, "does not write message 0 as it"),
-        (TALK, "{{ messages[0].content }}", "does not write message 1 as it is"),
+        (USER, "{{ messages[0].content | upper }}", "does not write message 0 as it is"),
+        (USER, "{{ messages[0].content | length }}", "template leaves out message 0: leave it"),
+        (TALK, "{{ messages[0].content }}", "template leaves out message 1: leave it"),
+        (USER, "{{ raise_exception('a\\n\\nb') }}", "these messages: a b$"),
         (USER, "{{ messages[0].content * 2 }}", "does not write message 0 as it is"),
         ([{"role": "user"}], CHATML, "expected message 0 to be a role and a text, got {'role'"),
         ([*USER, {**USER[0], "tool_calls": [1]}], CHATML, "message 1 .* got also tool_calls"),
         ([{"role": "user", "content": [{"type": "image"}]}], CHATML, "a role and a text, got"),
         ([{"role": "user", "content": "\ud800"}], CHATML, "message 0 to be valid Unicode"),
+        ({"messages": USER, "tools": []}, CHATML, r"got also tools: give row\['messages'\]"),
+        ([{"role": "user", "content": ""}], CONDITIONAL, "with at least one token, got ''"),
+        (USER * 90, CHATML, "expected a shorter chat: of at most 256|a prompt of at most 256"),
     ],
 )
 def test_what_is_refused(

@@ -52,6 +52,18 @@ def test_it_is_a_mapping_of_all_ids() -> None:
     assert Vocabulary(makers.byte_bpe())[199] == '"\\n"'
 
 
+def test_a_byte_is_escaped_once() -> None:
+    tokenizer = makers.byte_bpe()
+    vocabulary = Vocabulary(tokenizer)
+    labels = {}
+    for text in ("\u0142", "\\", '"'):  # the first is \xc5\x82
+        for index in tokenizer(text, add_special_tokens=False)["input_ids"]:
+            labels[vocabulary.text(index)] = vocabulary[index]
+    assert labels == {
+        "\\xc5": '"\\xc5"', "\\x82": '"\\x82"', "\\": '"\\\\"', '"': '"\\""',
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [

@@ -14,6 +14,7 @@ from lxt_like.intercept.causes import (
     overwrites,
     rounding,
 )
+from lxt_like.patch.outputs import explained_outputs
 from tests.support import random
 
 
@@ -40,6 +41,20 @@ from tests.support import random
         ("reg_token", "register"),
         ("mask_token", "constant"),
         ("model.norm.weight", "constant"),
+        ("composition.bias", "bias"),
+        ("exposition_bias", "bias"),
+        ("decomposition", "constant"),
+        ("positionwise.w", "constant"),
+        ("segmentation_head.bias", "bias"),
+        ("segments.weight", "token_type"),
+        ("tokenTypeEmbeddings", "token_type"),
+        ("subclass_token", "constant"),
+        ("posEmbed", "position"),
+        ("decoder.embed_positions.weight", "position"),
+        ("attn.rel_pos_h", "position"),
+        ("blocks.0.attn.relative_position_bias_table", "position"),
+        ("encoder.relative_attention_bias.weight", "position"),
+        ("rotary_emb.inv_freq", "position"),
     ],
 )
 def test_names(name: str, cause: str) -> None:
@@ -142,3 +157,11 @@ def test_out_of_place_computes_the_same(func: object, rest: tuple, kwargs: dict)
 
 def test_random_writes_have_no_such_form() -> None:
     assert out_of_place(torch.Tensor.normal_, (random(3),), {})[0] is None
+
+
+def test_outputs_that_are_explained_are_known_by_words() -> None:
+    outputs = {
+        name: random(2, seed=i).requires_grad_() * 2
+        for i, name in enumerate(["glossary", "loss", "mlm_loss", "cross_attentions", "aux_logits"])
+    }
+    assert explained_outputs(outputs) == [outputs["glossary"]]

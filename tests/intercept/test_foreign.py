@@ -187,3 +187,68 @@ def test_nothing_to_explain_but_leaves_behind_ids() -> None:
         other = leaf.detach().requires_grad_()
         rest(other)[0, 0, 0].backward()
     assert torch.equal(leaf.grad, other.grad)
+
+
+CHECKPOINTS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "not checkpointed": lambda block, x: block(x),
+    "reentrant": lambda block, x: torch.utils.checkpoint.checkpoint(block, x, use_reentrant=True),
+    "checkpointed": lambda block, x: torch.utils.checkpoint.checkpoint(
+        block, x, use_reentrant=False
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": ["c"]}, {"masks": {"c": 0.5}}], ids=str)
+@pytest.mark.parametrize("ledger", [False, True])
+@pytest.mark.parametrize("composite", [*COMPOSITES, "gradient", "epsilon_plus"])
+@pytest.mark.parametrize("how", CHECKPOINTS)
+def test_no_gradient_is_written(
+    how: str, composite: str, ledger: bool, options: dict[str, Any]
+) -> None:
+    """Into no weight, be it a leaf, a layer's, behind a computation, or the target's own."""
+    layer, leaf, probe = nn.Linear(6, 6).double(), random(6, 6).requires_grad_(), nn.Linear(3, 1)
+    old = random(6, 6, seed=2).requires_grad_()
+    weights = [*layer.parameters(), leaf, *probe.double().parameters(), old]
+    for i, w in enumerate(weights[1:]):  # the first has no gradient yet
+        w.grad = torch.full_like(w, float(i))
+    before = [(w.grad, None if w.grad is None else w.grad.clone()) for w in weights]
+    computed = torch.tanh(old)  # with a graph that was there before
+
+    def block(x: Tensor) -> Tensor:
+        return torch.tanh(layer(x)) @ leaf
+
+    def body(m: Any, x: Tensor) -> Tensor:
+        return torch.sigmoid(CHECKPOINTS[how](block, x * 2) @ computed)
+
+    model = inline(body)
+    target = lxt.targets.Output(lambda out: (out * probe.weight).sum(-1))
+    x = random(2, 6)
+    found = [
+        lxt.attribute(model, x, target, composite, ledger=ledger, **options).relevance
+        for _ in range(2)
+    ]
+    assert torch.equal(*found)
+    for w, (grad, value) in zip(weights, before, strict=True):
+        assert w.grad is grad
+        assert grad is None or torch.equal(grad, value)
+        assert w.requires_grad
+    computed.sum().backward()  # its graph is still there, and takes gradients again
+    assert relative_error(old.grad - 4, 1 - computed.detach() ** 2) < 1e-12
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("ledger", [False, True])
+def test_the_plain_gradient_of_a_reentrant_checkpoint(ledger: bool) -> None:
+    def body(m: Any, x: Tensor) -> Tensor:
+        def block(h: Tensor) -> Tensor:
+            return F.gelu(m.a(h)) * torch.sigmoid(m.b(h))
+
+        x = x * 2
+        return block(x) if not m.training else CHECKPOINTS["reentrant"](block, x)
+
+    model, x = draw(Inline(body)).double(), random(2, 6)
+    wanted = lxt.attribute(model, x, 0, "gradient").relevance
+    model.train()
+    found = lxt.attribute(model, x, 0, "gradient", ledger=ledger).relevance
+    assert relative_error(found, wanted) < 1e-12

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 import lxt_like as lxt
-from lxt_like.rules.live import explain_at, is_active, is_weight
+from lxt_like.rules.live import Explained, explaining, is_active, is_weight
 from tests.oracles.arrays import relative_error
 from tests.support import COMPOSITES, Rounded, inline, random
 
@@ -230,9 +230,15 @@ def test_what_a_graph_goes_back_to() -> None:
     ):
         assert is_active(t) == active
         assert is_weight(t) != active
-    given = table(torch.tensor([2]))
-    explain_at(given)
-    assert is_active(given * 2) and not is_active(rows * 2)
+    given, call = table(torch.tensor([2])), Explained()
+    call.add(given)
+    after = given * 2
+    for _ in range(2):
+        assert not is_active(after) and is_active(x * 2)
+        with explaining(call):
+            assert is_active(after) and is_active(given * 2) and not is_active(rows * 2)
+        with explaining(Explained(named=True)):
+            assert not is_active(after) and not is_active(x) and not is_active(x * 2)
 
 
 def test_a_deep_graph_is_walked_without_recursion() -> None:

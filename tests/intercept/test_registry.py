@@ -80,8 +80,14 @@ MORE |= {"lerp_": (torch.tensor([2.0, -1.0]), 0.3)}
 MORE |= dict.fromkeys(("clamp_min_", "clamp_max_"), (1.0,))
 SQUARE, CUBE = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.arange(8.0).view(2, 2, 2)
 MORE |= {"addmv_": (SQUARE, SQUARE[0]), "addmm_": (SQUARE, SQUARE), "addbmm_": (CUBE, CUBE)}
-MORE |= {"baddbmm_": (CUBE, CUBE)}
-INTO = {"addmm_": SQUARE, "addbmm_": SQUARE, "baddbmm_": CUBE}
+MORE |= {"baddbmm_": (CUBE, CUBE), "float_power_": (3,)}
+MORE |= dict.fromkeys(("addcmul_", "addcdiv_"), (SQUARE[0], SQUARE[1]))
+TWO = torch.tensor([1, 0])
+MORE |= {
+    "scatter_reduce_": (0, TWO, SQUARE[0], "sum"),
+    "index_reduce_": (0, TWO, SQUARE[0], "amax"),
+}
+INTO = {"addmm_": SQUARE, "addbmm_": SQUARE, "baddbmm_": CUBE, "float_power_": SQUARE.double()}
 
 
 def test_no_in_place_function_computes_another() -> None:

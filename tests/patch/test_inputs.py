@@ -243,3 +243,154 @@ def test_a_filled_cache_is_refused() -> None:
     given = {"input_ids": torch.tensor([[1]]), "past_key_values": ((key, key),)}
     with pytest.raises(InputError, match="cache"):
         lxt.attribute(_Twice(1), given, 0)
+
+
+class Plain(nn.Module):
+    """Any function of float inputs or ids, with weights."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.a, self.b, self.e = nn.Linear(6, 8), nn.Linear(8, 3), nn.Embedding(9, 6)
+        self.function = function
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Any:
+        return self.function(self, *args, **kwargs)
+
+
+def classes(m: Any, x: Tensor) -> Any:
+    return m.b(torch.tanh(m.a(x)))
+
+
+def test_one_sample_without_a_batch_axis() -> None:
+    """Its classes are no batch of scores: their sum would be explained, whatever the target."""
+    model, x = draw(Plain(classes)).double(), random(6)
+    for target in (0, None, lambda logits: logits[:, 0]):
+        with pytest.raises(InputError, match=r"got 3 scores of input \(6,\).* as input\[None\]"):
+            lxt.attribute(model, x, target)
+    with pytest.raises(InputError, match="batch axis"):
+        lxt.attribute(model, x, lxt.targets.Output(lambda y: y))
+    with pytest.raises(InputError, match="batch axis"):
+        lxt.audit(model, x, 0)
+    assert lxt.attribute(model, x[None], 0).relevance.shape == (1, 6)
+
+
+UNBATCHED: dict[str, tuple[Any, Any]] = {
+    "as many classes as features": (lambda m, x: x @ m.b.weight.T @ m.b.weight, random(8)),
+    "tokens": (lambda m, x: classes(m, x).mean(0), random(5, 6)),
+    "an image": (lambda m, x: classes(m, x.flatten(-2)).mean(0), random(2, 2, 3)),
+    "token ids": (
+        lambda m, input_ids: classes(m, m.e(input_ids)).mean(0),
+        {"input_ids": torch.arange(5)},
+    ),
+    "by names": (
+        lambda m, x, y: m.b(torch.tanh(m.a(x) + m.a(y))),
+        {"x": random(6), "y": random(6, seed=1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNBATCHED)
+def test_other_samples_without_a_batch_axis(name: str) -> None:
+    function, given = UNBATCHED[name]
+    with pytest.raises(InputError, match="batch axis"):
+        lxt.attribute(draw(Plain(function)).double(), given, 0)
+
+
+def scores(m: Any, x: Tensor) -> Any:
+    return classes(m, x)[..., 0]
+
+
+BATCHED: dict[str, tuple[Any, Any, int]] = {
+    "a score each": (scores, random(4, 6), 4),
+    "time first": (lambda m, x: scores(m, x).mean(0), random(5, 4, 6), 4),
+    "time first, classes": (lambda m, x: classes(m, x).mean(0), random(5, 4, 6), 4),
+    "ids, time first": (
+        lambda m, input_ids: scores(m, m.e(input_ids)).mean(0),
+        {"input_ids": torch.arange(8).view(2, 4)},
+        4,
+    ),
+    "an id each": (
+        lambda m, input_ids: scores(m, m.e(input_ids)),
+        {"input_ids": torch.arange(4)},
+        4,
+    ),
+    "numbers under two names": (
+        lambda m, x, y: scores(m, torch.stack([x, y, x, y, x, y], -1)),
+        {"x": random(4), "y": random(4, seed=1)},
+        4,
+    ),
+    "one number for all": (lambda m, x: scores(m, x).mean(0, keepdim=True), random(4, 6), 1),
+    "one sample's features": (lambda m, x: classes(m, x[None]), random(6), 1),
+    "nodes of several graphs": (
+        lambda m, x, graph: torch.zeros(2, 3).double().index_add(0, graph, classes(m, x)),
+        {"x": random(5, 6), "graph": torch.tensor([0, 0, 1, 1, 1])},
+        2,
+    ),
+    "several places of a sample": (lambda m, x: classes(m, x).flatten(0, 1), random(2, 3, 6), 6),
+}
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_where_the_batch_may_be(name: str) -> None:
+    function, given, samples = BATCHED[name]
+    found = lxt.attribute(draw(Plain(function)).double(), given, 0, ledger=True)
+    assert found.score.shape == (samples,)
+    assert found.ledger is not None
+    assert found.ledger.closed
+
+
+def test_numbers_that_are_samples_each() -> None:
+    """Of a vector nothing tells whether it is a batch; the target may."""
+    model = draw(Plain(lambda m, x: scores(m, x[:, None].expand(-1, 6)))).double()
+    with pytest.raises(InputError, match=r"targets\.Output"):
+        lxt.attribute(model, random(4), 0)
+    found = lxt.attribute(model, random(4), lxt.targets.Output(lambda y: y))
+    assert found.score.shape == (4,)
+
+
+class Beside(nn.Module):
+    """An input, and arguments that hold nothing, or a number that the samples share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, **rest: Tensor) -> Any:
+        for t in rest.values():
+            x = x * t if t.dim() == 0 and t.is_floating_point() else x
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"timestep": torch.tensor(2)},
+        {"timestep": torch.tensor(2.0, dtype=torch.float64)},
+        {"boxes": torch.zeros(2, 0)},
+        {"boxes": torch.zeros(2, 0, dtype=torch.float64)},
+        {"scale_mask": torch.tensor(0.5, dtype=torch.float64)},
+        {"past": torch.zeros(0, 4, dtype=torch.long), "labels": torch.zeros(0)},
+        {"pixel_values": torch.zeros(0, 3, 4, 4)},
+    ],
+    ids=lambda rest: ", ".join(f"{k} {v.dtype}" for k, v in rest.items()),
+)
+def test_only_what_is_explained_can_be_empty(rest: dict[str, Tensor]) -> None:
+    model, x = draw(Beside()).double(), random(2, 6)
+    found = lxt.attribute(model, {"x": x, **rest}, 0, ledger=True)
+    factor = next((float(t) for t in rest.values() if t.dim() == 0 and t.is_floating_point()), 1.0)
+    assert isinstance(found.relevance, Tensor)  # of x alone
+    torch.testing.assert_close(found.relevance, factor * x * model.layer.weight[0].detach())
+    assert found.ledger is not None
+    assert found.ledger.closed
+    smooth = lxt.methods.integrated_gradients(model, {"x": x, **rest}, 0, steps=3)
+    torch.testing.assert_close(smooth.relevance, found.relevance)
+
+
+@pytest.mark.parametrize("given", [torch.zeros(0, 6), torch.tensor(1.0), torch.zeros(2, 0).long()])
+def test_what_is_explained_is_not_empty(given: Tensor) -> None:
+    for inputs_, name in ((given, "input"), ({"input_ids": given}, "input_ids")):
+        with pytest.raises(InputError, match=f"^{name} is empty"):
+            lxt.attribute(Beside(), inputs_, 0)
+    if given.is_floating_point():
+        with pytest.raises(InputError, match=r"^x is empty"):
+            lxt.attribute(Beside(), {"x": given, "timestep": torch.tensor(3)}, 0)

@@ -45,7 +45,14 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
     "atan": (Unknown(torch.atan), "AtanBackward"),
     "sinh": (Unknown(lambda x: x.sinh()), "SinhBackward"),
     "cumprod": (Unknown(lambda x: x.cumprod(-1)), "CumprodBackward"),
-    "cummax": (Unknown(lambda x: x.cummax(-1).values), "CummaxBackward"),
+    "svdvals": (
+        Unknown(lambda x: torch.linalg.svdvals(x.view(-1, 2, 3)).repeat(1, 3)),
+        "LinalgSvdBackward",
+    ),
+    "scatter_reduce of products": (
+        Unknown(lambda x: x.scatter_reduce(1, torch.zeros(2, 6).long(), x, "prod")),
+        "ScatterReduceBackward",
+    ),
     "logcumsumexp": (Unknown(lambda x: x.logcumsumexp(-1)), "LogcumsumexpBackward"),
     "pow of a power": (Unknown(lambda x: 2.0**x), "PowBackward"),
     "clamp by a tensor": (
@@ -56,7 +63,7 @@ UNKNOWN: dict[str, tuple[nn.Module, str]] = {
 
 
 # what they cost is nothing: f(2 x) = 2 f(x), but nobody has looked at them yet
-HOMOGENEOUS = {"cummax"}
+HOMOGENEOUS = {"svdvals"}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)

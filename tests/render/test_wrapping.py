@@ -50,6 +50,24 @@ def test_no_break_space_does_not_break() -> None:
     assert lines("aa b\u00a0c", 5) == ["aa", "b\u00a0c"]
 
 
+def test_what_is_held_by_a_no_break_space_is_not_torn_for_a_long_word() -> None:
+    assert lines("abcdefghij\u00a0+0.13\u00a0· k", 8) == [
+        "abcdefgh",
+        "i",
+        "j\u00a0+0.13\u00a0",
+        "· k",
+    ]
+    assert lines("abcdefghij\u00a0+0.13", 8) == ["abcdefgh", "ij\u00a0+0.13"]
+    assert lines("abcdefghijkl\u00a0+0.13", 8) == ["abcdefgh", "ijk", "l\u00a0+0.13"]
+    assert lines("abcdef\u00a0+0.13", 8) == ["abcdef\u00a0", "+0.13"]
+    assert lines("it\u00a0is\u00a0a\u00a0very\u00a0good", 8) == [
+        "it\u00a0is\u00a0a\u00a0",
+        "very\u00a0",
+        "good",
+    ]
+    assert lines("\u00a0" * 5, 2) == ["\u00a0\u00a0"] * 2 + ["\u00a0"]
+
+
 def test_a_selector_cut_from_its_character_still_widens_it() -> None:
     """U+FE0F makes a digit two columns wide, also where a word begins with it."""
     spans = [Span("0000", None), Span("\ufe0ffil", 0)]

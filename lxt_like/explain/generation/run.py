@@ -12,10 +12,11 @@ from ...errors import InputError, ModelError
 from ...explanation import TargetInfo, total_account
 from ..assemble import Reading, assemble
 from ..batches import Options, Runner, evaluation_mode
-from ..chat import Chat, with_chats
+from ..chat import with_chats
 from ..encode import Encoding, followed
 from ..inputs import batch_size_of, check_texts, positive
 from ..loading import load_text_model
+from ..messages import Chat
 from ..result import TextExplanation
 from ..run import Bar, run
 from ..segment import is_letter
@@ -173,7 +174,7 @@ def _notes(read: Encoding, output: Output | None) -> tuple[str, ...]:
     prompt = read.texts[0]
     if read.decoder is not None or not isinstance(output, str) or not prompt:
         return read.notes
-    if read.templated or not (is_letter(prompt[-1]) and is_letter(output[0])):
+    if read.spaced is not None or not (is_letter(prompt[-1]) and is_letter(output[0])):
         return read.notes
     return (
         *read.notes,

@@ -56,7 +56,7 @@ def open_image(source: Any) -> Opened:
     if isinstance(source, Mapping):
         return _of_row(source)
     if isinstance(source, str | os.PathLike):
-        return _of_file(Path(source).expanduser())
+        return _of_file(Path(os.path.expanduser(source)))
     if isinstance(source, bytes | bytearray):
         return _read(io.BytesIO(bytes(source)), "the given bytes", "")
     if isinstance(source, Tensor | np.ndarray):
@@ -80,6 +80,19 @@ def is_image_like(source: Any) -> bool:
     if isinstance(source, bytes | bytearray | os.PathLike | Tensor):
         return True
     return hasattr(source, "getbands") and hasattr(source, "convert")
+
+
+def opens(path: Path) -> bool:
+    """Whether a file begins as an image of a format that is known, whatever its suffix."""
+    from PIL import Image
+
+    try:
+        with _no_bomb_warning(), Image.open(path):
+            return True
+    except Image.DecompressionBombError:
+        return True  # an image, and refused where it is read
+    except Exception:  # decoders raise anything for a file that is none of theirs
+        return False
 
 
 def image_of_row(row: Mapping[str, Any]) -> Any:

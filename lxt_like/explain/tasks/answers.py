@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...errors import InputError, ModelError, SampleTargetError, TargetError
 from ...targets import Answer, Contrast, Names, Resolved, Target, one
-from ..chat import Chat
 from ..encode import Encoding
+from ..messages import Chat
 from ..rows import Found, Row
 from .base import Task
 from .places import all_in
@@ -67,10 +67,7 @@ class AnswerTarget(Target):
             if ask.foil is not None:
                 other = chosen(ask, ask.foil, start[k], end[k])
                 if other == span:
-                    raise SampleTargetError(
-                        f"the predicted answer is the foil {ask.foil.text!r} itself, so nothing "
-                        "sets them apart: name an answer or another foil"
-                    )
+                    raise SampleTargetError(_same(ask.answer.text, ask.foil.text))
                 score = score - _score(start[k], end[k], other, ask.part)
             scores.append(score)
         return Resolved(torch.stack(scores), None, ("",) * len(scores))
@@ -91,6 +88,9 @@ class Answers(Task):
                 "answering: (question, context), dict(question=..., context=...), or pair=context"
             )
         return super().encode(text, pair, prefix)
+
+    def sample(self, text: str) -> tuple[str, str | None]:
+        return "What is it like?", text
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         return [self._ask(row, one(target, row.item, total, "text")) for row in rows]
@@ -218,6 +218,14 @@ def _text(row: Row, span: Span, wanted: Wanted) -> str:
         return wanted.text
     spans = [row.encoding.spans[row.positions[k]] or (0, 0) for k in span]
     return row.encoding.texts[1][spans[0][0] : spans[1][1]].strip()
+
+
+def _same(answer: str | None, foil: str | None) -> str:
+    if answer is None:
+        said, name = f"the predicted answer is the foil {foil!r} itself", "an answer"
+    else:
+        said, name = f"the answer {answer!r} and the foil {foil!r} are the same tokens", "another"
+    return f"{said}, so nothing sets them apart: name {name} or another foil"
 
 
 def _field(output: Any, name: str) -> Tensor:

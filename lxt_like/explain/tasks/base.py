@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...errors import InputError
-from ..chat import Chat, encode_chat
+from ..chat import encode_chat
 from ..encode import Encoding, encode
 from ..loading import TextModel
+from ..messages import Chat
 from ..rows import Found, Row
 from ..windows import truncate
 
@@ -59,6 +60,10 @@ class Task(ABC):
         if isinstance(text, Chat):
             return encode_chat(self.tokenizer, text)
         return encode(self.tokenizer, text, pair)
+
+    def sample(self, text: str) -> tuple[str, str | None]:
+        """A text and its pair that this kind of model can be tried on, made of a plain ``text``."""
+        return text, None
 
     def cut(self, encoding: Encoding, limit: int | None) -> list[int]:
         """Positions of the tokens that the model reads, if it takes at most ``limit``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ...errors import InputError, ModelError, SampleTargetError
@@ -23,6 +24,10 @@ class Filling(SpotTask):
         super().__init__(loaded)
         self.vocabulary = Vocabulary(self.tokenizer)
         self.names = self.vocabulary
+
+    def sample(self, text: str) -> tuple[str, str | None]:
+        mask = getattr(self.tokenizer, "mask_token", None)
+        return (text if mask is None else re.sub(r"\w+(?=\W*$)", lambda _: mask, text)), None
 
     def ask(self, row: Row, given: Any) -> Ask:
         what = ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from ...errors import TargetError
+from ...errors import InputError, TargetError
 from ...targets import Token
-from ..chat import Chat
 from ..encode import Encoding
+from ..messages import Chat
 from ..rows import Row
 from ..vocabulary import Vocabulary
 from ..windows import truncate
@@ -52,6 +52,12 @@ class NextToken(SpotTask):
     def cut(self, encoding: Encoding, limit: int | None) -> list[int]:
         if limit is None or len(encoding) <= limit:
             return list(range(len(encoding)))
+        own = len(encoding) - len(encoding.content(0))
+        if encoding.templated and own >= limit:
+            raise InputError(
+                f"expected a shorter chat: of at most {limit} tokens that the model takes the "
+                f"template's own are {own}; leave earlier messages out"
+            )
         return truncate(encoding, limit, "left")
 
     def ask(self, row: Row, given: Any) -> Ask:
@@ -65,8 +71,10 @@ class NextToken(SpotTask):
 
     def spaced(self, row: Row) -> bool:
         """Whether a word that follows brings its own space."""
+        if row.encoding.spaced is not None:
+            return row.encoding.spaced
         text = row.encoding.texts[0]
-        return bool(text) and not text[-1].isspace() and not row.encoding.templated
+        return bool(text) and not text[-1].isspace()
 
     def _begun_twice(self, made: Encoding) -> tuple[str, ...]:
         """What a reader must see of a text that brings the special token that is put before it."""

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from ...errors import InputError, ModelError
-from ..chat import Chat
 from ..encode import Encoding, encode_target
+from ..messages import Chat
 from ..rows import Row
 from .base import Task
 from .next_token import NextToken

@@ -4,7 +4,7 @@ from importlib import import_module
 
 _MODULES = ("structural", "linear", "bilinear", "product", "softmax", "attention", "norm")
 _MORE = ("activation", "pooling", "multihead", "recurrent", "disguised", "analytic", "sampling")
-_REST = ("solve", "opaque", "quantised", "lookup", "einsum")
+_REST = ("solve", "opaque", "quantised", "lookup", "einsum", "aliases", "hooks")
 
 
 def install() -> None:

@@ -20,7 +20,7 @@ from ...rules.activation import (
 )
 from ...rules.rectifier import Rectifier
 from ..graph import claim_node
-from ..registry import ENTRIES, Func, handles, in_place
+from ..registry import ENTRIES, Func, handles
 from ..roles import WEIGHTS
 from ..session import Session
 from ..tags import Tag, put, put_activation, replace, tag
@@ -139,25 +139,18 @@ def _glu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, 
     return multiply(session, func, a, gate)
 
 
-@handles("activation", "relu")
+@handles("activation", "relu", "relu_")
 def _relu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """f(x) = x f'(x): the plain gradient is the identity rule."""
     if session.rectifying and is_active(args[0]):
+        if ENTRIES[func].name == "relu_":
+            kwargs = {"inplace": True}
         return _rectified(session, func, args, kwargs)
     out = func(*args, **kwargs)
     if is_active(out):
         session.rule("activation", func)
-        put(out, Tag("activation"))
+        replace(out, Tag("activation"))
     return out
-
-
-@handles("activation", "relu_")
-def _relu_in_place(
-    session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    if session.rectifying and is_active(args[0]):
-        return _rectified(session, func, args, {"inplace": True})
-    return func(*args, **kwargs)
 
 
 def _rectified(
@@ -223,9 +216,3 @@ def _rrelu(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     replace(out, Tag("activation"))
     claim_node(out)
     return out
-
-
-for _name in ("sigmoid", "tanh", "silu", "elu", "celu", "selu", "hardswish", "mish", "exp", "erf"):
-    in_place(_name, f"{_name}_")
-for _name in ("threshold", "clamp", "clamp_min", "clamp_max", "clip", "hardtanh"):
-    in_place(_name, f"{_name}_")

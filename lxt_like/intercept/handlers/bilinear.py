@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import RuleError
 from ...rules.base import consumer
@@ -13,11 +13,12 @@ from ...rules.bilinear import Uniform
 from ...rules.linear import LinearRule
 from ...rules.maps import Dense, General, LinearMap
 from ..frozen import folded, folds
-from ..registry import ENTRIES, Func, handles, in_place
+from ..owned import is_owned
+from ..registry import ENTRIES, Func, handles
 from ..roles import mix, softmax_axis
 from ..session import Session
 from ..tags import rank, tag
-from .common import is_active
+from .common import is_active, subscripts
 from .ruled import ruled
 from .shift import added, is_added
 
@@ -176,19 +177,31 @@ def _axis_after(func: Func, args: tuple[Any, ...], at: int) -> int | None:
 def _attends(session: Session, func: Func, args: tuple[Any, ...], at: int) -> bool:
     """Whether ``args[at]`` weighs constant values, one set a sample, that take all by the rule.
 
-    A layer's own matrices are no values: there the weights are features.
+    What is the model's own is no value: there the weights are features.
     """
     x = args[at]
-    axis = softmax_axis(x)
-    others = [t for t in args if isinstance(t, Tensor) and t is not x]
-    if axis is None or len(others) != 1 or _axis_after(func, args, at) is not None:
+    others = [i for i, t in enumerate(args) if isinstance(t, Tensor) and t is not x]
+    if softmax_axis(x) is None or len(others) != 1 or _axis_after(func, args, at) is not None:
         return False
-    values = others[0]
-    own = isinstance(values, nn.Parameter) or values.dim() < 3
-    if own or values.shape[0] not in (1, x.shape[0]):
+    if not _is_by_sample(func, args, at, others[0]) or is_owned(session, args[others[0]]):
         return False
     rule = session.rule("bilinear", func)
     return isinstance(rule, Uniform) and "softmax" in rule.weights["bilinear"]
+
+
+_BATCHED = ("matmul", "__matmul__", "__rmatmul__", "bmm")
+
+
+def _is_by_sample(func: Func, args: tuple[Any, ...], at: int, other: int) -> bool:
+    """Whether the first axis of ``args[at]`` is one of ``args[other]``, too, by where they lie."""
+    name, x, values = ENTRIES[func].name, args[at], args[other]
+    if name != "einsum":
+        return name in _BATCHED and x.dim() == values.dim() > 2
+    if not isinstance(args[0], str):
+        return False
+    terms = args[0].replace(" ", "").partition("->")[0].split(",")
+    first, *_ = subscripts(terms[at - 1], x.dim())
+    return first in subscripts(terms[other - 1], values.dim())
 
 
 def _product(
@@ -245,7 +258,3 @@ def _addmm(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str
     if is_active(args[1]) and is_active(args[2]) and session.measure is not None:
         session.measure.add_constant(bias)
     return _product(session, func, args, kwargs, (1, 2), bias)
-
-
-for _name in _ADDED:
-    in_place(_name, f"{_name}_")

@@ -14,7 +14,7 @@ from ..session import Session
 from ..tags import carry, rank
 from ..twins import put_twin, twin
 from .bilinear import pair, times_constant
-from .common import is_active
+from .common import is_active, subscripts
 from .product import product
 
 
@@ -62,11 +62,11 @@ def _side_by_side(
     if not isinstance(equation, str) or equation.count(",") != 1:
         return None
     before, arrow, after = equation.replace(" ", "").partition("->")
-    named = [_indices(term, t.dim()) for term, t in zip(before.split(","), operands, strict=True)]
+    named = [subscripts(term, t.dim()) for term, t in zip(before.split(","), operands, strict=True)]
     every = [i for indices in named for i in indices]
     if arrow:
         wide = max(sum(i[0] == "." for i in indices) for indices in named)
-        wanted = _indices(after, wide + len(after.replace("...", "")))
+        wanted = subscripts(after, wide + len(after.replace("...", "")))
     else:
         wanted = sorted({i for i in every if i[0] == "."}, reverse=True)
         wanted += sorted(i for i in set(every) if i[0] != "." and every.count(i) == 1)
@@ -75,13 +75,6 @@ def _side_by_side(
     return tuple(
         _laid(session, t, indices, wanted) for t, indices in zip(operands, named, strict=True)
     )
-
-
-def _indices(term: str, dims: int) -> list[str]:
-    """'b...i' of 4 dimensions -> ['b', '.2', '.1', 'i']: what '...' stands for, from the right."""
-    left, dots, right = term.partition("...")
-    hidden = dims - len(left) - len(right) if dots else 0
-    return [*left, *(f".{k}" for k in range(hidden, 0, -1)), *right]
 
 
 def _laid(session: Session, t: Tensor, indices: list[str], wanted: list[str]) -> Tensor:

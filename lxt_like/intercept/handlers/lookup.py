@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...rules.live import explain_at
 from ..registry import ENTRIES, Entry, Func, handles
 from ..roles import hand_on
 from ..session import Session
@@ -18,7 +17,7 @@ def _look_up(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[s
     """Rows of a table that requires grad; beside a tensor to explain they are weights."""
     out = func(*args, **kwargs)
     if not session.given and out.requires_grad:
-        explain_at(out)
+        session.explained.begin(out)
         session.unasked = False
     hand_on(func, args, kwargs, out)
     session.note(out, func)
@@ -31,7 +30,7 @@ def _leaf(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str,
     out = func(*args, **kwargs)
     x = args[0]
     if x.is_leaf and x.requires_grad and not isinstance(x, nn.Parameter):
-        session.held.append(explain_at(x))
+        session.explained.add(x)
     return out
 
 

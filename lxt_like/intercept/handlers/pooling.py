@@ -19,7 +19,8 @@ from ..twins import Step, put_twin, twin
 _NAMES = """
     max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
-    amax amin max min maximum minimum interpolate upsample pad_sequence
+    amax amin max min maximum minimum fmax fmin interpolate upsample pad_sequence
+    hypot copysign cdist dist
 """.split()
 
 register("pooling", [n for n in _NAMES if functions(n)])

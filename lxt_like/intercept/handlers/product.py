@@ -10,7 +10,7 @@ from torch import Tensor
 from ...rules.base import Gradient, Rule, scale_incoming, scaled
 from ...rules.bilinear import Uniform
 from ..graph import claim_node
-from ..registry import ENTRIES, Func, handles, in_place
+from ..registry import ENTRIES, Func, handles
 from ..session import Session
 from ..tags import Tag, carry, put, rank, recipe, tag
 from ..twins import shift_twin
@@ -203,11 +203,3 @@ def _cosine(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[st
     )
     out: Tensor = run(torch.Tensor.sum, run(torch.mul, x, y), dim)
     return out
-
-
-in_place("lerp", "lerp_")
-in_place("mul", "mul_", "multiply_", "__imul__")
-in_place("div", "div_", "divide_", "true_divide_", "__itruediv__", "__idiv__")
-in_place("pow", "pow_", "__ipow__")
-in_place("square", "square_")
-in_place("sqrt", "sqrt_")

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...rules.add import Ratio
 from ..causes import MOVED, filled_diagonal, out_of_place, overwritten, set_item
 from ..registry import ENTRIES, Entry, Func, functions, handles, register, register_properties
-from ..roles import WEIGHTS, common_role, give
+from ..roles import WEIGHTS, common_role, give, hand_on
 from ..session import Session
 from ..tags import Tag, carry, flat, follow, replace, tag
 from ..twins import cast_twin, move_twin, move_twin_in_place, put_twin, shift_twin, twin
@@ -29,7 +29,7 @@ MOVES = """
     hsplit vsplit dsplit split_with_sizes unsafe_chunk unsafe_split index_select gather
     take_along_dim take topk sort alias_copy broadcast_to atleast_1d atleast_2d atleast_3d
     diagonal unfold masked_select view_as_real view_as_complex as_strided pin_memory cpu
-    channel_shuffle
+    channel_shuffle narrow_copy unsafe_split_with_sizes
 """.split()
 
 _BY_VALUE = ("topk", "sort")
@@ -41,9 +41,10 @@ CASTS = "to type type_as float half bfloat16 double".split()
 SUMS = """
     sum mean cumsum nansum
     index_add scatter_add scatter index_copy index_put masked_scatter where masked_fill index_fill
-    select_scatter slice_scatter diagonal_scatter block_diag
+    select_scatter slice_scatter diagonal_scatter block_diag put complex
+    scatter_reduce index_reduce
 """.split()
-"""Linear in all their tensor operands together."""
+"""Linear in all their tensor operands together, or as maxima are."""
 
 WRITES = """
     __setitem__ copy_ scatter_ scatter_add_ index_put_ index_copy_ index_add_ masked_scatter_
@@ -176,23 +177,36 @@ def _role_of_sum(args: tuple[Any, ...]) -> str | None:
     return role
 
 
-register("move", _known(MOVES), _pass)
 register("move", _known(MOVED), _move_in_place)
+register("move", _known(MOVES), _pass)
 register_properties("move", ("T", "mT", "H", "mH"), _pass)
 register("cast", CASTS, _pass)
+register("sum", WRITES, _write)
 register("sum", _known([n for n in SUMS if not n.startswith(("scatter", "index_", "masked_f"))]))
 register(
     "sum",
     _known([n for n in SUMS if n.startswith(("scatter", "index_", "masked_f"))]),
     _scatter,
 )
-register("sum", WRITES, _write)
 ENTRIES[set_item] = Entry("set_item", "sum", _write)
 ENTRIES[filled_diagonal] = Entry("filled_diagonal", "sum", _scatter)
 ENTRIES[overwritten] = Entry("overwritten", "sum", _write)
 register("sum", JOINS, _join)
-register("add", _known(ADDITIONS), _add)
 register("add", ("add_", "sub_", "subtract_", "__iadd__", "__isub__"), _add_in_place)
+register("add", _known(ADDITIONS), _add)
+
+
+@handles("sum", "nan_to_num")
+def _nan_to_num(session: Session, func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What is a number passes; the numbers in place of others are constants."""
+    x: Tensor = args[0]
+    out = func(*args, **kwargs)
+    if session.measure is not None and is_active(x):
+        session.measure.add_constant(
+            out.detach().masked_fill(x.detach().isfinite(), 0), 1, "constant"
+        )
+    hand_on(func, args, kwargs, out)
+    return out
 
 
 @handles("composite", "broadcast_tensors")

@@ -110,6 +110,9 @@ def test_why_this_answer_rather_than_that(answerer: Any, wordpiece: Any) -> None
     closes(ex)
     predicted = lxt.explain(answerer, (QUESTION, CONTEXT), tokenizer=wordpiece).target.label
     why = lxt.Contrast(None, predicted.strip('"'))
+    same = lxt.Contrast("the dull film", "THE dull film")
+    with pytest.raises(TargetError, match="'the dull film' and the foil 'THE dull film' are the"):
+        lxt.explain(answerer, (QUESTION, CONTEXT), target=same, tokenizer=wordpiece)
     with pytest.raises(TargetError, match="the predicted answer is the foil"):
         lxt.explain(answerer, (QUESTION, CONTEXT), target=why, tokenizer=wordpiece)
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.intercept.handlers.einsum import _indices, _side_by_side
+from lxt_like.intercept.handlers.common import subscripts
+from lxt_like.intercept.handlers.einsum import _side_by_side
 from lxt_like.intercept.mode import interceptor
 from tests.oracles.arrays import relative_error
 from tests.support import COMPOSITES, account, inline, random
@@ -145,6 +146,6 @@ def test_factors_lie_as_einsum_lays_them(
 
 
 def test_indices_behind_dots_count_from_the_right() -> None:
-    assert _indices("b...i", 4) == ["b", ".2", ".1", "i"]
-    assert _indices("bi", 2) == ["b", "i"]
-    assert _indices("...", 0) == []
+    assert subscripts("b...i", 4) == ["b", ".2", ".1", "i"]
+    assert subscripts("bi", 2) == ["b", "i"]
+    assert subscripts("...", 0) == []

@@ -17,6 +17,7 @@ from tests.support import COMPOSITES, account, draw, inline, random
 Body = Callable[[nn.Module, Tensor], Tensor]
 EVERY_COMPOSITE = pytest.mark.parametrize("composite", COMPOSITES)
 FLIPPED = torch.tensor([5, 4, 3, 2, 1, 0])
+PAIRS = FLIPPED.expand(2, -1) // 2
 
 
 def written(y: Tensor, write: Callable[[Tensor], object]) -> Tensor:
@@ -66,6 +67,66 @@ LINEAR: dict[str, Body] = {
     "maximum": lambda m, x: torch.maximum(m.a(x), x),
     "fft": lambda m, x: torch.fft.fft(m.a(x)).real,
     "complex product": lambda m, x: (torch.fft.fft(m.a(x)) * 1j).imag,
+    "diag_embed": lambda m, x: torch.diag_embed(m.a(x)).sum(1),
+    "diagflat": lambda m, x: torch.stack([torch.diagflat(row).sum(0) for row in m.a(x)]),
+    "nan_to_num": lambda m, x: torch.nan_to_num(m.a(x)),
+    "nan_to_num of infinities": lambda m, x: torch.nan_to_num(
+        m.a(x).masked_fill(x.detach() > 0.5, torch.inf), posinf=2.0
+    ),
+    "nan_to_num_": lambda m, x: m.a(x).nan_to_num_(),
+    "deg2rad": lambda m, x: torch.deg2rad(m.a(x)),
+    "rad2deg": lambda m, x: torch.rad2deg(m.a(x)),
+    "take": lambda m, x: torch.stack([row.take(FLIPPED) for row in m.a(x)]),
+    "put": lambda m, x: torch.stack(
+        [row.put(FLIPPED[:2], a[:2]) for row, a in zip(x, m.a(x), strict=True)]
+    ),
+    "ldexp": lambda m, x: torch.ldexp(m.a(x), FLIPPED),
+    "scatter_reduce, mean": lambda m, x: x.scatter_reduce(1, PAIRS, m.a(x), "mean"),
+    "scatter_reduce, amax": lambda m, x: x.scatter_reduce(1, PAIRS, m.a(x), "amax"),
+    "scatter_reduce, amin, alone": lambda m, x: (x * 2).scatter_reduce(
+        1, PAIRS, m.a(x), "amin", include_self=False
+    ),
+    "scatter_reduce, sum of a constant": lambda m, x: (
+        torch.ones(2, 6).double().scatter_reduce(1, PAIRS, m.a(x), "sum")
+    ),
+    "scatter_reduce_": lambda m, x: (
+        torch.ones(2, 6).double().scatter_reduce_(1, PAIRS, m.a(x), "mean")
+    ),
+    "index_reduce, mean": lambda m, x: x.index_reduce(1, FLIPPED // 2, m.a(x), "mean"),
+    "cummax": lambda m, x: m.a(x).cummax(1).values,
+    "cummin": lambda m, x: torch.cummin(m.a(x), 1)[0],
+    "aminmax": lambda m, x: sum(torch.aminmax(m.a(x), dim=1, keepdim=True)) + x,
+    "fmax": lambda m, x: torch.fmax(m.a(x), x),
+    "fmin with a constant": lambda m, x: torch.fmin(m.a(x), torch.full((6,), 0.1).double()),
+    "maximum with whole numbers": lambda m, x: torch.maximum(m.a(x), FLIPPED - 3),
+    "cat with whole numbers": lambda m, x: torch.cat([m.a(x)[:, :3], PAIRS[:, :3]], 1),
+    "copysign": lambda m, x: torch.copysign(m.a(x), x.detach()),
+    "nanmedian": lambda m, x: m.a(x).nanmedian(1, keepdim=True).values + x,
+    "quantile": lambda m, x: torch.quantile(m.a(x), 0.3, 1, keepdim=True) + x,
+    "nanquantile": lambda m, x: torch.nanquantile(m.a(x), 0.7, 1, keepdim=True) + x,
+    "narrow_copy": lambda m, x: torch.narrow_copy(m.a(x), 1, 0, 3).repeat(1, 2),
+    "unsafe_split_with_sizes": lambda m, x: torch.unsafe_split_with_sizes(m.a(x), [2, 4], 1)[
+        0
+    ].repeat(1, 3),
+    "block_diag": lambda m, x: torch.block_diag(m.a(x), x).view(2, -1, 6).sum(1),
+    "diagonal_scatter": lambda m, x: (
+        x[..., None].expand(2, 6, 6).diagonal_scatter(m.a(x), 0, 1, 2).sum(1)
+    ),
+    "complex": lambda m, x: torch.complex(m.a(x), x).imag + torch.complex(m.a(x), x).real,
+    "ihfft2": lambda m, x: torch.fft.ihfft2(m.a(x)[:, None].expand(2, 6, 6)).real.mean(2),
+    "conj_physical": lambda m, x: torch.conj_physical(torch.complex(m.a(x), x)).imag,
+    "cross with a constant": lambda m, x: torch.linalg.cross(
+        m.a(x).view(2, 2, 3), random(2, 2, 3)
+    ).flatten(1),
+    "xlogy": lambda m, x: torch.xlogy(m.a(x), random(6).abs()),
+    "xlog1py": lambda m, x: torch.special.xlog1py(m.a(x), random(6).abs()),
+    "hypot": lambda m, x: torch.hypot(m.a(x), x),
+    "hypot with a constant": lambda m, x: torch.hypot(m.a(x), random(6)),
+    "cdist": lambda m, x: torch.cdist(m.a(x)[:, :, None], x[:, :, None]).sum(1),
+    "cdist of prototypes": lambda m, x: torch.cdist(m.a(x), random(6, 6)),
+    "pdist": lambda m, x: torch.stack([F.pdist(row[:, None])[:6] for row in m.a(x)]),
+    "dist": lambda m, x: torch.dist(m.a(x)[0], x[0], 1) + x,
+    "std_mean": lambda m, x: sum(torch.std_mean(m.a(x), 1, keepdim=True)) + x,
     "embedding of a fixed table": lambda m, x: m.a(x) + F.embedding(torch.tensor(0), m.b.weight),
 }
 
