@@ -13,9 +13,38 @@ import torch
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
+from lxt_like.evaluate import Columns
 from lxt_like.evaluate.methods import Method
 
-from .test_run import QUICK, TEXTS, timeless
+from .test_run import QUICK, TEXTS, lengths, timeless
+
+
+def test_a_folder_is_of_one_composite_and_of_one_set_of_masks(
+    bert_folder: Path, tmp_path: Path
+) -> None:
+    one, other = lxt.composites.AttnLRP(), lxt.composites.EpsilonPlus()
+    kept: dict[str, Any] = {"out": tmp_path / "a", "steps": 3}
+    first = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", one)], **kept)
+    again = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", lxt.composites.AttnLRP())], **kept)
+    assert timeless(first) == timeless(again)
+    for given in (other, "epsilon_plus", "gradient", lengths):
+        with pytest.raises(InputError, match=r"other settings \(methods\)"):
+            lxt.evaluate(bert_folder, TEXTS, methods=[("mine", given)], **kept)
+
+    def marked(text: str, mask: Any, name: str = "x") -> list[dict[str, Any]]:
+        return [{"text": text, "mask": mask, "id": name}]
+
+    kept = {"out": tmp_path / "b", "columns": Columns(mask="mask"), **QUICK}
+    mask = [0, 1, 0]
+    lxt.evaluate(bert_folder, marked("a good film", mask), **kept)
+    lxt.evaluate(bert_folder, marked("a good film", list(mask)), **kept)
+    for changed in (
+        marked("a good film", [1, 0, 1]),
+        marked("a good film", None),
+        marked("a good film", mask, "y"),  # random orders are drawn by the id
+    ):
+        with pytest.raises(InputError, match=r"other settings \(data\)"):
+            lxt.evaluate(bert_folder, changed, **kept)
 
 
 def test_a_stream_that_changed_is_not_gone_on_with(bert_folder: Path, tmp_path: Path) -> None:
@@ -103,7 +132,8 @@ def test_a_function_is_told_by_what_it_does(changed: dict[str, Any], others: set
 def test_a_function_is_the_same_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MADE.format(**PLAIN))
     code = (
-        "import mine; from lxt_like.evaluate.methods import Method;"
+        "import mine; from lxt_like.evaluate import Columns
+from lxt_like.evaluate.methods import Method;"
         "print(*[Method('m', run).identity for run in mine.every], sep='\\n')"
     )
     found = [

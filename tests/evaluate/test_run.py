@@ -374,33 +374,5 @@ def test_masks_give_localisation(bert_folder: Path) -> None:
     assert "mask" in made.skipped[0]["reason"]
 
 
-def test_a_folder_is_of_one_composite_and_of_one_set_of_masks(
-    bert_folder: Path, tmp_path: Path
-) -> None:
-    one, other = lxt.composites.AttnLRP(), lxt.composites.EpsilonPlus()
-    kept: dict[str, Any] = {"out": tmp_path / "a", "steps": 3}
-    first = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", one)], **kept)
-    again = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", lxt.composites.AttnLRP())], **kept)
-    assert timeless(first) == timeless(again)
-    for given in (other, "epsilon_plus", "gradient", lengths):
-        with pytest.raises(InputError, match=r"other settings \(methods\)"):
-            lxt.evaluate(bert_folder, TEXTS, methods=[("mine", given)], **kept)
-
-    def marked(text: str, mask: Any, name: str = "x") -> list[dict[str, Any]]:
-        return [{"text": text, "mask": mask, "id": name}]
-
-    kept = {"out": tmp_path / "b", "columns": Columns(mask="mask"), **QUICK}
-    mask = [0, 1, 0]
-    lxt.evaluate(bert_folder, marked("a good film", mask), **kept)
-    lxt.evaluate(bert_folder, marked("a good film", list(mask)), **kept)
-    for changed in (
-        marked("a good film", [1, 0, 1]),
-        marked("a good film", None),
-        marked("a good film", mask, "y"),  # random orders are drawn by the id
-    ):
-        with pytest.raises(InputError, match=r"other settings \(data\)"):
-            lxt.evaluate(bert_folder, changed, **kept)
-
-
 def lengths(task: Any, batch: Any) -> list[torch.Tensor]:
     return [torch.tensor([float(len(w.text)) for w in words]) for _, words in batch.details]
