@@ -130,7 +130,8 @@ def evaluate(
     with Progress(wanted=not quiet, unit="sample") as progress:
         progress.status("starting ...")
         from ..evaluate import evaluate as run
-        from ..evaluate.data import Columns, open_source
+        from ..evaluate.columns import Columns
+        from ..evaluate.data import open_source
         from ..evaluate.run import task_of
 
         def advanced(now: int, of: int | None) -> None:
@@ -162,7 +163,9 @@ def evaluate(
                 )
         except KeyboardInterrupt:
             progress.clear()
-            said = f"{done} samples" if total is None else f"{done} of {total} samples"
+            from ..evaluate.counted import counted
+
+            said = counted(done) if total is None else f"{done} of {counted(total)}"
             say(f"{said} are done and kept in {out}; the same command goes on from there")
             raise
     if not quiet:

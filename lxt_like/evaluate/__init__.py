@@ -6,13 +6,13 @@ from ..lazy import attach
 from .front import evaluate
 
 if TYPE_CHECKING:
-    from .data import Columns
+    from .columns import Columns
     from .report import Report, load_report
     from .tuning import Tuned, tune
 else:
     __getattr__, __dir__ = attach(
         __name__,
-        {".data": "Columns", ".report": "Report load_report", ".tuning": "Tuned tune"},
+        {".columns": "Columns", ".report": "Report load_report", ".tuning": "Tuned tune"},
     )
 
 __all__ = ["Columns", "Report", "Tuned", "evaluate", "load_report", "tune"]

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, LxtError, one_line
+from .counted import counted
 from .data import Source
 from .methods import Method, make_methods
 from .methods.gradients import Relevance
 from .methods.types import Scores
-from .readable import readable
+from .readable import readable, said
 from .sanity import Mprt, conservation_error, emprt, mprt
 from .task import Batch, Row, Task
 
@@ -42,7 +43,7 @@ def check_tables(
             "help": "eMPRT: how much more complex the explanation becomes with random weights "
             "(above 0 is good). MPRT: rank correlation of the explanations while weights are "
             "randomised from the input upwards (near 0 is good, 1 ignores the weights). "
-            f"Over {count} samples.",
+            f"Over {counted(count)}.",
             "columns": ["method", "eMPRT", "MPRT", "note"],
             "rows": randomised,
         }
@@ -54,7 +55,7 @@ def check_tables(
                 "title": "Does it add up?",
                 "help": "The share of the score that the inputs leave to the model's own parts "
                 "(biases, positions, softmax), and the share that the account cannot explain, "
-                f"which is rounding or a fault. Over {count} samples.",
+                f"which is rounding or a fault. Over {counted(count)}.",
                 "columns": ["method", "not in the inputs", "unexplained", "note"],
                 "rows": rows,
             }
@@ -65,12 +66,11 @@ def check_tables(
 def _randomised(task: Task, batches: Sequence[Batch], method: Method, seed: int) -> list[Any]:
     make = partial(_again, method)
     try:
-        # RuntimeError: what torch raises in a model whose weights make no sense any more
         complexity = _mean([h for b in batches for h in emprt(task, b, make, seed=seed)])
         each = [mprt(task, b, make, seed=seed, most=LAYERS) for b in batches]
         similarity = Mprt(each[0].layers, np.concatenate([m.similarity for m in each], 1)).mean
-    except (LxtError, RuntimeError) as error:
-        return [method.name, None, None, one_line(error)]
+    except Exception as error:  # anybody's function, or weights that make no sense any more
+        return [method.name, None, None, said(error)]
     return [method.name, complexity, similarity if np.isfinite(similarity) else None, ""]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError, LxtError, one_line
+from ..errors import InputError
 from . import records
 from .data import Given
 from .labels import Labels
 from .methods import Method
 from .metrics import curve_metrics
-from .readable import readable
+from .readable import readable, said
 from .removal import remove
 from .task import Batch, Row, Task
 
@@ -90,13 +90,13 @@ def _measure(
 ) -> None:
     try:
         scores, milliseconds = _timed(plan.task, batch, method)
-    except (LxtError, RuntimeError) as error:
+    except Exception as error:  # a method may be anybody's function
         if len(batch) > 1:  # one sample may be the reason
             for i in range(len(batch)):
                 _measure(plan, batch.select([i]), [known[i]], method, tables)
         else:
             tables["failed"].append(
-                {"sample": batch.rows[0].id, "method": method.name, "reason": one_line(error)}
+                {"sample": batch.rows[0].id, "method": method.name, "reason": said(error)}
             )
         return
     for i, values in enumerate(scores):
@@ -128,7 +128,7 @@ def _measure(
 def _timed(task: Task, batch: Batch, method: Method) -> tuple[list[Tensor], float]:
     """The scores, checked, and the milliseconds that one sample took."""
     start = time.perf_counter()
-    scores = list(method(task, batch))
+    scores = [torch.as_tensor(values) for values in method(task, batch)]
     if batch.member.is_cuda:
         torch.cuda.synchronize(batch.member.device)
     took = 1000 * (time.perf_counter() - start) / len(batch)

@@ -5,7 +5,6 @@ Nothing is opened before its turn, so a folder may be large and one bad file sto
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import InputError
-from ..explain.image.folders import Found, folder_of_images, is_image_file
-from ..explain.image.open import is_image_like
+from ..explain.image.folders import Found, folder_of_images, has_image_suffix
+from ..explain.tables import columns_of, rows_of
+from .columns import Columns, guessed
+from .counted import counted
+from .keys import key_of
+from .kinds import IMAGE_COLUMNS, kind_of, mostly, together
 from .rows import Entry, read_rows
 
 
@@ -48,6 +49,7 @@ class Source:
         total: how many there are; None where nobody knows before the end.
         key: what tells this data from other data in a run's fingerprint.
         notes: what a reader of the report should know.
+        known: whether ``key`` tells each sample; otherwise they are compared as they come.
     """
 
     name: str
@@ -56,24 +58,16 @@ class Source:
     total: int | None
     key: Any
     notes: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of a table's columns, where they are not to be guessed."""
-
-    content: str | None = None
-    pair: str | None = None
-    label: str | None = None
-    mask: str | None = None
+    known: bool = True
 
 
 def open_source(data: Any, columns: Columns | None = None, split: str | None = None) -> Source:
     """The samples of ``data``.
 
     Args:
-        data: a list of texts, of images, of (text or image, label), or of dicts; an image folder
-            (sub-folders are classes) or one image; a .txt, .tsv, .csv or .jsonl file of texts; a
+        data: a list of texts, of images, of (text or image, label), or of dicts; a table in memory
+            (pandas, pyarrow, polars, or a dict of columns); an image folder (sub-folders are
+            classes) or one image; a .txt, .tsv, .csv or .jsonl file of texts or of images' paths; a
             ``datasets`` data set, a folder of one, or a hub id, which is streamed.
         columns: the columns of a table or data set.
         split: which part of a data set.
@@ -86,14 +80,18 @@ def open_source(data: Any, columns: Columns | None = None, split: str | None = N
         return data
     if isinstance(data, str | os.PathLike):
         return _of_name(os.fspath(data), columns, split)
-    if hasattr(data, "features") or isinstance(data, Mapping):
+    if isinstance(data, Mapping):
+        return _of_mapping(data, columns, split)
+    if hasattr(data, "features") and not hasattr(data, "iloc"):  # a frame's column, there
         from .hub import of_dataset
 
         return of_dataset(data, columns, split)
+    if columns_of(data) is not None:
+        return _of_rows("a table", rows_of(data), columns)
     if isinstance(data, Iterable):
         return _of_list(list(data), columns)
     raise InputError(
-        "expected data to be a list, a folder, a file, a data set or a hub id, "
+        "expected data to be a list, a folder, a file, a table, a data set or a hub id, "
         f"got {type(data).__name__}"
     )
 
@@ -111,7 +109,7 @@ def limited(source: Source, samples: int | None, seed: int = 0) -> Source:
     if samples < 1:
         raise InputError(f"samples must be at least 1, got {samples}")
     if source.total is None:
-        note = f"the first {samples} samples"
+        note = f"the first {counted(samples)}"
         return replace(
             source,
             samples=_Chosen(source.samples, range(samples), samples),
@@ -165,11 +163,12 @@ def _of_name(name: str, columns: Columns, split: str | None) -> Source:
             return of_folder(path, columns, split)
         return _of_found(path.name or str(path), "image", folder_of_images(path))
     if path.is_file():
-        if is_image_file(path):
+        if has_image_suffix(path):
             return _of_found(path.name, "image", [Found(path.name, str(path), None, None)])
         named = [n for n in (columns.content, columns.pair, columns.label) if n is not None]
-        return from_entries(path.name, read_rows(path, named), columns)
-    if path.suffix.lower() in (".txt", ".tsv", ".csv", ".jsonl") or path.is_absolute():
+        return from_entries(path.name, read_rows(path, named), columns, path.parent)
+    known = path.suffix.lower() in (".txt", ".tsv", ".csv", ".jsonl", ".ndjson")
+    if known or has_image_suffix(path) or path.is_absolute():
         raise InputError(f"no such file or folder: {name!r}")
     from .hub import of_hub
 
@@ -181,29 +180,59 @@ def _of_found(name: str, kind: str, found: Sequence[Found]) -> Source:
     return Source(name, kind, Listed(rows), len(rows), [[f.id, f.size, f.label] for f in found])
 
 
+def _of_mapping(data: Mapping[Any, Any], columns: Columns, split: str | None) -> Source:
+    """A data set or table by split, or one table by column."""
+    from .hub import of_dataset, split_of
+
+    tables = [columns_of(value) is not None for value in data.values()]
+    if not tables or any(hasattr(v, "features") and not hasattr(v, "iloc") for v in data.values()):
+        return of_dataset(data, columns, split)
+    if all(tables):
+        chosen, notes = split_of(data, split)
+        return replace(_of_rows("a table", rows_of(chosen), columns), notes=notes)
+    for name, value in data.items():
+        if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__"):
+            raise InputError(
+                f"expected a dict of columns, each a list, got {type(value).__name__} under "
+                f"{str(name)!r}: a single sample goes in as a list of one dict"
+            )
+    lengths = {str(name): len(value) for name, value in data.items()}
+    if len({*lengths.values()}) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"expected columns of one length, got {told}")
+    rows = [dict(zip(lengths, row, strict=True)) for row in zip(*data.values(), strict=True)]
+    return _of_rows("a table", rows, columns)
+
+
+def _of_rows(name: str, rows: Sequence[Any], columns: Columns) -> Source:
+    entries = [
+        Entry(str(i), {}, "expected a row, got None") if row is None else Entry(str(i), row)
+        for i, row in enumerate(rows)
+    ]
+    return from_entries(name, entries, columns)
+
+
 def _of_list(items: list[Any], columns: Columns) -> Source:
     if not items:
         raise InputError("there are no samples: the list is empty")
     there = [item for item in items if item is not None]
     if there and all(isinstance(item, Mapping) for item in there):
-        entries = [
-            Entry(str(i), {}, "expected a row, got None") if row is None else Entry(str(i), row)
-            for i, row in enumerate(items)
-        ]
-        return from_entries("a list", entries, columns)
-    rows, kinds = [], set()
+        return _of_rows("a list", items, columns)
+    rows, kinds = [], []
     for i, item in enumerate(items):
         try:
             content, label = _labelled(item)
-            kinds.add(kind_of(content))
+            kinds.append(kind_of(content))
             rows.append(Given(str(i), content, label))
         except InputError as error:
             rows.append(Given(str(i), None, fault=str(error)))
     if not kinds:
         raise InputError(f"sample {rows[0].id}: {rows[0].fault}")
-    if len(kinds) > 1:
+    kind = together(kinds)
+    if kind is None:
         raise InputError("the list holds texts and images: evaluate them one kind at a time")
-    return Source("a list", kinds.pop(), Listed(rows), len(rows), [_key(row) for row in rows])
+    keys = [key_of(row, kind == "image") for row in rows]
+    return Source("a list", kind, Listed(rows), len(rows), keys)
 
 
 def _labelled(item: Any) -> tuple[Any, str | int | None]:
@@ -216,61 +245,14 @@ def _labelled(item: Any) -> tuple[Any, str | int | None]:
     return item[0], _index(item[1])
 
 
-def kind_of(content: Any) -> str:
-    """``"text"`` or ``"image"``; a string that is an image file's path is an image.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if isinstance(content, str):
-        return "image" if len(content) < 4096 and is_image_file(Path(content)) else "text"
-    if isinstance(content, tuple | list) and all(isinstance(part, str) for part in content):
-        return "text"
-    if is_image_like(content):
-        return "image"
-    raise InputError(f"expected a text or an image, got {type(content).__name__}")
-
-
-def _key(row: Given) -> list[Any]:
-    """Everything of a sample that a number depends on; random orders are drawn by its id."""
-    content: Any = row.content
-    if isinstance(content, tuple | list):
-        content = list(content)
-    elif isinstance(content, os.PathLike):
-        content = os.fspath(content)
-    elif not isinstance(content, str):
-        content = _digest(content)
-    if row.fault is not None:
-        return [row.id, row.fault]
-    return [row.id, content, row.label, None if row.mask is None else _digest(row.mask)]
-
-
-def _digest(content: Any) -> str:
-    """Of an image in memory, or of a mask."""
-    if isinstance(content, Tensor):
-        content = content.detach().cpu()
-        content = (content.float() if content.is_floating_point() else content).numpy()
-    if isinstance(content, bytes | bytearray):
-        data = bytes(content)
-    elif hasattr(content, "tobytes"):
-        about = [getattr(content, name, None) for name in ("mode", "size", "shape", "dtype")]
-        data = repr([str(part) for part in about]).encode() + content.tobytes()
-    elif isinstance(content, Mapping):
-        data = repr([(name, _digest(part)) for name, part in content.items()]).encode()
-    elif isinstance(content, list | tuple):  # the text of an array inside would be abridged
-        data = repr([_digest(part) for part in content]).encode()
-    else:
-        data = repr(content).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-_CONTENT = ("text", "sentence", "content", "review", "image", "img")
-_PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "sentence"))
-_LABELS = ("label", "labels", "class", "sentiment", "fine_label", "coarse_label")
-
-
-def from_entries(name: str, entries: Sequence[Entry], columns: Columns) -> Source:
+def from_entries(
+    name: str, entries: Sequence[Entry], columns: Columns, folder: Path | None = None
+) -> Source:
     """Rows as samples, their columns named or guessed.
+
+    Args:
+        folder: where the table lies; an image's path starts there, or where there is no such file,
+            in the working directory.
 
     Raises:
         InputError: there are none, not one can be read, or a column that is not there.
@@ -282,39 +264,28 @@ def from_entries(name: str, entries: Sequence[Entry], columns: Columns) -> Sourc
     given = [of_row(e.row, e.where, wanted, e.fault) for e in entries]
     kinds: list[str] = []
     for i, sample in enumerate(given):
-        if sample.fault is None and not kinds:
+        if sample.fault is None:
             try:
                 kinds.append(kind_of(sample.content))
             except InputError as error:
-                given[i] = replace(sample, content=None, fault=str(error))
+                if not kinds:  # afterwards the task says what it expects
+                    given[i] = replace(sample, content=None, fault=str(error))
     if not kinds:
         raise InputError(f"{name}, {given[0].id}: {given[0].fault}")
-    return Source(name, kinds[0], Listed(given), len(given), [_key(row) for row in given])
+    images = str(wanted.content).lower() in IMAGE_COLUMNS and wanted.pair is None
+    kind = "image" if images else mostly(kinds)
+    if kind == "image" and folder is not None:
+        given = [replace(row, content=_placed(row.content, folder)) for row in given]
+    keys = [key_of(row, kind == "image") for row in given]
+    return Source(name, kind, Listed(given), len(given), keys)
 
 
-def guessed(names: Sequence[str], columns: Columns, where: str) -> Columns:
-    """All columns that matter among ``names``.
-
-    Raises:
-        InputError: a named column is missing, or none is known to hold the content.
-    """
-    for name in (columns.content, columns.pair, columns.label, columns.mask):
-        if name is not None and name not in names:
-            raise InputError(f"no column {name!r} in {where}; it has {', '.join(names)}")
-    known = {name.lower(): name for name in reversed(names)}
-    content, pair = columns.content, columns.pair
-    if content is None:
-        both = next((p for p in _PAIRS if set(p) <= set(known)), None)
-        found = next((n for n in _CONTENT if n in known), None) if both is None else both[0]
-        content = None if found is None else known[found]
-        pair = pair if both is None else known[both[1]]
-    if content is None:
-        raise InputError(
-            f"which column of {where} holds the texts or images? It has {', '.join(names)}: "
-            "name one with columns=Columns(content=...) (--column)"
-        )
-    label = columns.label or next((known[name] for name in _LABELS if name in known), None)
-    return Columns(content, pair, label, columns.mask)
+def _placed(content: Any, folder: Path) -> Any:
+    """The path of an image that a table in ``folder`` names."""
+    if not isinstance(content, str):
+        return content
+    path = folder / os.path.expanduser(content)
+    return str(path) if os.path.isfile(path) else content
 
 
 def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | None = None) -> Given:
@@ -324,7 +295,7 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
         fault = fault or _lacking(row, columns.pair, "text")
     if fault is not None:
         return Given(where, None, fault=fault)
-    name = str(row.get("id", where))
+    name = where if _lacks_name(row) else str(row["id"])
     content = row[str(columns.content)]
     if columns.pair is not None:
         content = (content, row[columns.pair])
@@ -337,6 +308,12 @@ def of_row(row: Mapping[str, Any], where: str, columns: Columns, fault: str | No
     except InputError as error:
         return Given(name, None, fault=str(error))
     return Given(name, content, None if label == "" else label, mask)
+
+
+def _lacks_name(row: Mapping[str, Any]) -> bool:
+    given = row.get("id")
+    gap = given is None or (isinstance(given, float) and isnan(given))
+    return gap or not str(given).strip()
 
 
 def _lacking(row: Mapping[str, Any], column: str, what: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from .data import Columns
+    from .columns import Columns
     from .report import Report
 
 Progress = Callable[[int, int | None], None]
@@ -46,9 +46,10 @@ def evaluate(
 
     Args:
         model: a text or image classifier, anything that :func:`lxt.explain` takes, or a ``Task``.
-        data: texts or images: a list (of them, of (them, label), or of dicts), an image folder
-            whose sub-folders are classes, a .txt, .tsv, .csv or .jsonl file, a ``datasets`` data
-            set, a folder of one, or a hub id, which is streamed.
+        data: texts or images: a list (of them, of (them, label), or of dicts), a table (pandas,
+            pyarrow, polars, a dict of columns), an image folder whose sub-folders are classes, a
+            .txt, .tsv, .csv or .jsonl file, a ``datasets`` data set, a folder of one, or a hub id,
+            which is streamed.
         methods: names, composites, functions ``(task, batch) -> list of scores``, or
             (name, any of these); None: a default set of cheap ones.
         operators: ways to remove units; None: the two that suit the model.

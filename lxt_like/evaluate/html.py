@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from ..render.pages import environment
+from .counted import counted
 from .gallery import Gallery
 from .numbers import Column, p_value, plain
 from .pictures import Chart, chart
@@ -37,6 +38,7 @@ def to_html(
         charts=charts(summary),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        counted=counted,
         plain=plain,
         p_value=p_value,
         column=Column.of,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, one_line
-from .data import Columns, Given, Source, guessed, of_row
+from .columns import Columns, guessed
+from .data import Given, Source, of_row
+from .kinds import IMAGE_COLUMNS
 
 _SPLITS = ("validation", "test", "dev", "train")
 
@@ -21,7 +23,7 @@ def of_dataset(data: Any, columns: Columns, split: str | None, name: str | None 
     """
     notes: tuple[str, ...] = ()
     if isinstance(data, Mapping):
-        data, notes = _split_of(data, split)
+        data, notes = split_of(data, split)
     if not hasattr(data, "features"):
         raise InputError(f"expected a data set of the library datasets, got {type(data).__name__}")
     name = name or str(getattr(data.info, "dataset_name", None) or "a data set")
@@ -43,8 +45,8 @@ def of_dataset(data: Any, columns: Columns, split: str | None, name: str | None 
     classes = getattr(features.get(wanted.label or ""), "names", None)
     print_of = getattr(data, "_fingerprint", None)
     key = [name, split, print_of, wanted.content, wanted.pair, wanted.label, wanted.mask]
-    kind = "image" if image or wanted.content in ("image", "img") else "text"
-    return Source(name, kind, _Rows(data, wanted, classes), total, key, notes)
+    kind = "image" if image or wanted.content in IMAGE_COLUMNS else "text"
+    return Source(name, kind, _Rows(data, wanted, classes), total, key, notes, print_of is not None)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,12 @@ class _Rows:
             yield replace(given, label=label)
 
 
-def _split_of(data: Mapping[str, Any], split: str | None) -> tuple[Any, tuple[str, ...]]:
+def split_of(data: Mapping[str, Any], split: str | None) -> tuple[Any, tuple[str, ...]]:
+    """The part that is asked for, or the one that is usually evaluated, which is noted.
+
+    Raises:
+        InputError: there is no such part, or none at all.
+    """
     if split is not None:
         if split not in data:
             raise InputError(f"no split {split!r}; there are {', '.join(data)}")

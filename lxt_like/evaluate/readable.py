@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, TargetError, one_line
+from ..errors import InputError, LxtError, TargetError, one_line
 from .localisation import unit_masks
 from .task import Batch, Row, Task
 
@@ -86,6 +86,14 @@ def _reraised(error: Exception) -> None:
     broken = any(words in text for words in _NO_SAMPLES_FAULT)
     if broken or isinstance(error, TargetError | torch.OutOfMemoryError):
         raise error
+
+
+def said(error: Exception) -> str:
+    """The message of whatever went wrong; of what is no error of ours with its type."""
+    told = one_line(error)
+    name = type(error).__name__
+    plain = isinstance(error, LxtError | RuntimeError) or told == name
+    return told if plain else f"{name}: {told}"
 
 
 def _own(error: Exception, row: Row) -> str:

@@ -111,12 +111,20 @@ def remove(
     return curves
 
 
+def check_any(task: Task) -> None:
+    """Raise InputError if this model supports no operator at all."""
+    if not task.operators:
+        reasons = "; ".join(f"{name}: {why}" for name, why in task.refused.items())
+        raise InputError(f"from this model's inputs units can be removed in no way: {reasons}")
+
+
 def operator_of(task: Task, name: str) -> Operator:
     """The operator of that name.
 
     Raises:
         InputError: there is none, or this model does not support it; the message says why.
     """
+    check_any(task)
     if name in task.operators:
         return task.operators[name]
     why = f" ({task.refused[name]})" if name in task.refused else ""

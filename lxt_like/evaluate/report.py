@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .counted import counted
 from .gallery import galleries, mean_maps
 from .html import to_html
 from .latex import to_latex
@@ -97,8 +98,8 @@ class Report:
     def __repr__(self) -> str:
         made = self.summary
         return (
-            f"Report({made['predictions']['samples']} samples, "
-            f"{len(made['methods'])} methods, operators {', '.join(made['operators'])})"
+            f"Report({counted(made['predictions']['samples'])}, "
+            f"{counted(len(made['methods']), 'method')}, operators {', '.join(made['operators'])})"
         )
 
     def _repr_html_(self) -> str:
@@ -126,7 +127,8 @@ def report_of(summary: Summary, rows: Mapping[str, Sequence[Mapping[str, Any]]])
 def text_table(summary: Summary, table: Sequence[Mapping[str, Any]]) -> str:
     """The headline for a terminal."""
     known, labelled = summary["predictions"], summary["predictions"]["labelled"]
-    lines = [f"{summary['model']['name']} on {summary['data']['name']}: {known['samples']} samples"]
+    said = counted(known["samples"])
+    lines = [f"{summary['model']['name']} on {summary['data']['name']}: {said}"]
     if labelled:
         lines[0] += f", {known['correct'] / labelled:.1%} of {labelled} predicted right"
     lines += [f"note: {note}" for note in summary["data"]["notes"]]
@@ -161,7 +163,7 @@ def text_table(summary: Summary, table: Sequence[Mapping[str, Any]]) -> str:
     for row in summary["left_out"]:
         lines.append(f"left out: {row['method']} ({row['reason']})")
     if skipped := summary["data"]["skipped"]:
-        lines.append(f"{len(skipped)} samples skipped, the first: {skipped[0]['sample']}: "
+        lines.append(f"{counted(len(skipped))} skipped, the first: {skipped[0]['sample']}: "
                      f"{skipped[0]['reason']}")  # fmt: skip
     return "\n".join(lines)
 

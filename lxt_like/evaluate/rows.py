@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..explain.decoding import decode
+from .delimited import Cells, csv_rows, tsv_rows
 
 DELIMITERS = ",;\t|"
 _LOOKED_AT = 50
@@ -41,6 +41,7 @@ def read_rows(path: Path, named: Collection[str] = ()) -> list[Entry]:
     A .txt holds one text a line.  A .tsv or .csv has a header: a first row with a column that is
     ``named`` or whose name is known.  A .tsv without one holds a text and, after a tab, its label;
     a .csv without one holds texts only.  A .csv's delimiter is a comma, semicolon, tab or bar.
+    Quotes: see :mod:`.delimited`.
 
     Raises:
         InputError: the file cannot be read, is of another format, or nobody knows its columns.
@@ -62,8 +63,8 @@ def read_rows(path: Path, named: Collection[str] = ()) -> list[Entry]:
     if suffix in (".jsonl", ".ndjson"):
         return [_parsed(line, i) for i, line in lines]
     if suffix == ".tsv":
-        return _with_header([(i, line.split("\t")) for i, line in lines], path, named)
-    return _with_header([*_records(text, _delimiter(text, named))], path, named)
+        return _with_header([*tsv_rows(text)], path, named)
+    return _with_header([*csv_rows(text, _delimiter(text, named))], path, named)
 
 
 def _parsed(line: str, number: int) -> Entry:
@@ -77,27 +78,12 @@ def _parsed(line: str, number: int) -> Entry:
     return Entry(where, row)
 
 
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """The rows of a .csv by the line that they begin in; a fault instead of those that are none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, f"no row of a table ({error})"
-            continue
-        if any(cell.strip() for cell in row):
-            yield line, row
-
-
 def _delimiter(text: str, named: Collection[str]) -> str:
     """What splits a header with a known name, or else most rows alike; a comma if nothing does."""
     best, most = DELIMITERS[0], (False, 0.5)
     for delimiter in DELIMITERS:
-        rows = [r for _, r in _first(_records(text, delimiter)) if not isinstance(r, str)]
+        first = islice(csv_rows(text, delimiter), _LOOKED_AT)
+        rows = [row for _, row in first if not isinstance(row, str)]
         if not rows or len(rows[0]) < 2:
             continue
         alike = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
@@ -106,18 +92,13 @@ def _delimiter(text: str, named: Collection[str]) -> str:
     return best
 
 
-def _first(records: Iterable[tuple[int, list[str] | str]]) -> Iterator[tuple[int, list[str] | str]]:
-    for _, record in zip(range(_LOOKED_AT), records, strict=False):
-        yield record
-
-
 def _is_header(row: Sequence[str], named: Collection[str]) -> bool:
     cells = [cell.strip() for cell in row]
     return any(cell in named or cell.lower() in _KNOWN for cell in cells)
 
 
 def _with_header(
-    table: Sequence[tuple[int, list[str] | str]], path: Path, named: Collection[str]
+    table: Sequence[tuple[int, Cells]], path: Path, named: Collection[str]
 ) -> list[Entry]:
     first = next((row for _, row in table if not isinstance(row, str)), [])
     names = ["text"] if len(first) < 2 else ["text", "label"]
@@ -137,6 +118,8 @@ def _with_header(
             entries.append(Entry(f"line {line}", {}, row))
         elif len(row) != len(names):
             fault = f"expected {len(names)} column{'s'[: len(names) != 1]}, got {len(row)}"
+            if broken := sum(cell.count("\n") for cell in row):
+                fault += f"; a field in quotes runs on to line {line + broken}"
             entries.append(Entry(f"line {line}", {}, fault))
         else:
             entries.append(Entry(f"line {line}", dict(zip(names, row, strict=True))))

@@ -13,17 +13,19 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError, LxtError, TargetError
+from ..errors import InputError, TargetError
 from ..targets import per_sample
 from .checks import check_tables
 from .chunks import Extra, Plan, evaluate_chunk
+from .counted import counted
 from .data import Given, Source
 from .extras import Marked, Thorough
 from .front import Progress
 from .identity import identity, made_with
+from .keys import key_of
 from .memory import peak_megabytes
 from .methods import Method, make_methods
-from .removal import operator_of
+from .removal import check_any, operator_of
 from .report import FILES, Report
 from .store import Store, fingerprint
 from .summary import summarise
@@ -136,6 +138,7 @@ def _watched(task: Task, target: Any) -> int | None:
 
 
 def _operators(task: Task, wanted: Sequence[str] | str | None) -> list[str]:
+    check_any(task)
     if wanted is None:
         return list(task.operators)[:DEFAULT_OPERATORS]
     names = [wanted] if isinstance(wanted, str) else list(dict.fromkeys(wanted))
@@ -177,13 +180,19 @@ def _settings(plan: Plan, source: Source, thorough: bool) -> dict[str, Any]:
 
 
 def _run(plan: Plan, source: Source, store: Store, progress: Progress | None) -> None:
-    done = 0
+    done, number = 0, -1
     for number, chunk in enumerate(_chunks(source)):
-        if not store.finished(number):
-            store.add(number, evaluate_chunk(plan, chunk))
+        key = None if source.known else _key(chunk, source.kind == "image")
+        if not store.finished(number, key):
+            store.add(number, evaluate_chunk(plan, chunk), key)
         done += len(chunk)
         if progress is not None:
             progress(done, source.total)
+    store.check_end(number + 1)
+
+
+def _key(chunk: Sequence[tuple[int, Given]], image: bool) -> str:
+    return fingerprint({"samples": [key_of(sample, image) for _, sample in chunk]})
 
 
 def _chunks(source: Source) -> Iterator[list[tuple[int, Given]]]:
@@ -222,7 +231,7 @@ def _memory(task: Task, methods: Sequence[Method]) -> dict[str, float]:
                 lambda run=method: run(task, probe),  # type: ignore[misc]
                 probe.member.device,
             )
-        except (LxtError, RuntimeError):
+        except Exception:  # a method may be anybody's function
             continue  # it is listed where it failed on samples
     return found
 
@@ -271,7 +280,7 @@ def _failures(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     for row in rows:
         groups.setdefault(row["method"], []).append(row["reason"])
     return [
-        {"method": name, "reason": f"failed on {len(reasons)} samples, the first: {reasons[0]}"}
+        {"method": name, "reason": f"failed on {counted(len(reasons))}, the first: {reasons[0]}"}
         for name, reasons in groups.items()
     ]
 

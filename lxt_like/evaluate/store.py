@@ -28,6 +28,7 @@ SCHEMA = 1
 
 _KEY = "run.json"
 _PARTS = "parts"
+_SAMPLES = "samples.txt"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -103,18 +104,48 @@ class Store:
                 f"({', '.join([*names, *changed])}): give another folder, or delete this one"
             )
 
-    def finished(self, chunk: int) -> bool:
-        """Whether the part of a chunk is there, whole."""
-        return self._path(chunk).is_dir()
+    def finished(self, chunk: int, key: str | None = None) -> bool:
+        """Whether the part of a chunk is there, whole.
 
-    def add(self, chunk: int, tables: Mapping[str, Rows]) -> None:
-        """Commit the tables of a chunk, all or nothing; rows as in ``tables.TABLES``."""
+        Args:
+            key: of the chunk's samples, where the settings do not tell them.
+
+        Raises:
+            InputError: it is there, and was made of other samples.
+        """
+        there = self._path(chunk).is_dir()
+        if there and key is not None:
+            file = self._path(chunk) / _SAMPLES
+            if not file.exists() or file.read_text() != key:
+                raise self.changed()
+        return there
+
+    def check_end(self, chunks: int) -> None:
+        """Raise InputError if the folder holds more chunks than there are."""
+        if any(path.name > self._path(chunks - 1).name for path in self._finished()):
+            raise self.changed()
+
+    def changed(self) -> InputError:
+        """The error of a folder whose finished part is of other samples."""
+        return InputError(
+            f"{self.folder} holds an evaluation of other samples (data): give another folder, or "
+            "delete this one"
+        )
+
+    def add(self, chunk: int, tables: Mapping[str, Rows], key: str | None = None) -> None:
+        """Commit the tables of a chunk, all or nothing; rows as in ``tables.TABLES``.
+
+        ``key``: see :meth:`finished`.
+        """
         draft = self._parts / f".draft-{uuid.uuid4().hex}"
         draft.mkdir()
         for name in TABLES:
             path = draft / f"{name}.parquet"
             write(path, name, tables.get(name, ()))
             sync(path)
+        if key is not None:
+            (draft / _SAMPLES).write_text(key)
+            sync(draft / _SAMPLES)
         sync(draft)
         draft.rename(self._path(chunk))
         sync(self._parts)

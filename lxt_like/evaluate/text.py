@@ -61,10 +61,12 @@ class TextTask:
         with evaluation_mode(self.model):
             self.runner.try_padding([Tokens(0, e, [*range(len(e))]) for e in encodings])
         self.pads = self.runner.pads
+        if not self.runner.knows_padding:  # such models take one row at a time
+            self.chunk = 1
         self.limit = token_limit(loaded.model, loaded.tokenizer)
         self.labels = self._labels()
         self.operators: dict[str, Operator]
-        self.operators, self.refused = text_operators(self)
+        self.operators, self.refused = text_operators(self, _PROBE)
 
     @staticmethod
     def load(
@@ -158,7 +160,7 @@ class TextTask:
         made.loaded = replace(self.loaded, model=model)
         made.model = model
         made.runner = Runner(made.loaded, 1 << 30)
-        made.operators, made.refused = text_operators(made)
+        made.operators, made.refused = text_operators(made, _PROBE)
         return made
 
     def _encoded(self, row: Row) -> Encoding:

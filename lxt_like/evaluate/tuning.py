@@ -11,12 +11,13 @@ import torch
 
 from ..composites import Composite
 from ..errors import InputError, LxtError, one_line
-from .data import Columns, limited, open_source
+from .columns import Columns
+from .data import limited, open_source
 from .methods.gradients import Relevance
 from .metrics import srg
 from .numbers import Column
 from .readable import Readable, readable
-from .removal import operator_of, remove
+from .removal import check_any, operator_of, remove
 from .run import task_of
 from .space import Choice, Space, space_of
 from .statistics import Array, Estimate, Paired, paired
@@ -129,6 +130,7 @@ def tune(
         raise InputError(f"budget must be at least 1, got {budget}")
     source = limited(open_source(samples, columns), limit, seed)
     task = task_of(model, source.kind, processor, labels, cell, device, trust_remote_code)
+    check_any(task)
     names = [operators] if isinstance(operators, str) else operators
     names = list(task.operators)[:2] if names is None else list(names)
     for name in names:

@@ -54,6 +54,7 @@ class Runner:
         known = isinstance(pad_id, int) and pad_id >= 0
         self.pad_id = int(pad_id) if known and pad_id is not None else 0
         self.pad_type = int(getattr(loaded.tokenizer, "pad_token_type_id", 0) or 0)
+        self.knows_padding = known
         self.batch_size = batch_size if known else 1
         self.pads = (
             known

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ..errors import InputError
 from .messages import Chat
+from .tables import refuse_table
 
 Checked = TypeVar("Checked")
 
@@ -33,7 +34,7 @@ def split_questions(text: object, pair: object) -> tuple[object, object]:
     Raises:
         InputError: a dict has other keys, there are pairs besides, or a table with other columns.
     """
-    _refuse_table(text)
+    refuse_table(text, but=("question", "context"))
     if isinstance(text, Mapping):
         return _split(text, pair)
     if isinstance(text, str | bytes) or not isinstance(text, Iterable):
@@ -43,25 +44,6 @@ def split_questions(text: object, pair: object) -> tuple[object, object]:
         return many, pair
     both = [_split(t, pair) for t in many]
     return [question for question, _ in both], [context for _, context in both]
-
-
-def _refuse_table(given: object) -> None:
-    """A data set or data frame is no list of texts; one of its columns is."""
-    columns, of = getattr(given, "column_names", None), "ds"
-    if columns is None and hasattr(given, "iloc"):
-        columns, of = getattr(given, "columns", None), "df"
-    if isinstance(columns, Mapping):  # by split
-        split = next(iter(columns), "train")
-        columns, of = columns.get(split), f"{of}[{split!r}]"
-    if columns is None:
-        return
-    names = [str(name) for name in columns]
-    if set(names) != {"question", "context"} or of != "ds":
-        best = next((n for n in ("text", "sentence", *names) if n in names), "text")
-        raise InputError(
-            f"expected texts, got a table with the columns {', '.join(names)}: give one of them, "
-            f"such as {of}[{best!r}]"
-        )
 
 
 def _split(given: object, pair: object) -> tuple[object, object]:
@@ -155,6 +137,7 @@ def _many(values: object, name: str) -> list[str]:
 
 
 def _each_of(values: object, name: str, check: Callable[[object, str], Checked]) -> list[Checked]:
+    refuse_table(values)
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
         raise InputError(
             f"expected {name} to be a str or a list of str, got {type(values).__name__} "

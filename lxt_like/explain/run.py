@@ -26,6 +26,7 @@ def run(
     bar: Bar,
 ) -> list[list[RowResult]]:
     """The results of every text's parts, in order."""
+    target = task.joined(target, len(encodings))
     rows = [Row(i, e, p) for i, e in enumerate(encodings) for p in parts[i]]
     whole = [row for row in rows if len(parts[row.item]) == 1]
     windowed = [row for row in rows if len(parts[row.item]) > 1]

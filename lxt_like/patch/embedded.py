@@ -40,6 +40,15 @@ class Layout:
             return torch.nn.functional.pad(x, (0, 0, *self.left_out))
         return x.contiguous()
 
+    def put(self, marks: Tensor, shape: torch.Size) -> Tensor:
+        """Marks of the given tokens, [batch, tokens] bool, among embedded ids of ``shape``."""
+        front, end = self.left_out
+        x = marks[:, front : marks.shape[1] - end]
+        if self.length is not None:
+            x = torch.nn.functional.pad(x, (self.start, shape[1] - self.start - self.length))
+        x = x.repeat_interleave(self.copies, 0) if self.copies > 1 else x
+        return (x.T if self.transposed else x).reshape(shape)
+
 
 def layout_of(ids: Tensor, given: Tensor) -> Layout | None:
     """The layout of ``given`` within the embedded ``ids``; None: they are others."""
@@ -165,6 +174,18 @@ def input_embeddings(model: nn.Module) -> list[nn.Module]:
     ]
     known = [m for m in found if isinstance(m, nn.Module)]
     return [m for i, m in enumerate(known) if all(m is not f for f in known[:i])]
+
+
+def word_tables(model: nn.Module) -> list[nn.Module]:
+    """All modules that may embed the words: the input embeddings, and tables of their weights."""
+    known = input_embeddings(model)
+    weights = [weight for m in known if (weight := getattr(m, "weight", None)) is not None]
+    tied = [
+        m
+        for m in model.modules()
+        if isinstance(m, nn.Embedding) and any(m.weight is weight for weight in weights)
+    ]
+    return known + [m for m in tied if all(m is not k for k in known)]
 
 
 def input_embedding(model: nn.Module) -> nn.Module | None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -13,7 +12,8 @@ from PIL import Image
 
 import lxt_like as lxt
 from lxt_like.errors import InputError
-from lxt_like.evaluate.data import Columns, limited, open_source
+from lxt_like.evaluate.columns import Columns
+from lxt_like.evaluate.data import limited, open_source
 from lxt_like.evaluate.labels import Labels
 from lxt_like.evaluate.run import task_of
 from lxt_like.evaluate.task import Row
@@ -81,6 +81,15 @@ def test_files_of_texts(tmp_path: Path) -> None:
     assert listed(tmp_path / "wide.txt") == [("é", None), ("b", None)]
     with pytest.raises(InputError, match="no samples"):
         open_source(file("none.txt", "\n"))
+
+
+def test_a_row_without_an_id_is_called_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\nx,a\n,b\n  ,c\n0,d\n")
+    assert [s.id for s in open_source(tmp_path / "a.csv").samples()] == [
+        "x", "line 3", "line 4", "0",
+    ]  # fmt: skip
+    rows = [{"id": name, "text": "a"} for name in (None, "", float("nan"), 0, "x")]
+    assert [s.id for s in open_source(rows).samples()] == ["0", "1", "2", "0", "x"]
 
 
 TABLES = {
@@ -175,42 +184,6 @@ def test_a_run_lists_what_it_skipped(tmp_path: Path) -> None:
         lxt.evaluate(lxt.demo.sentiment(), [None, None])
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(delimiter: str, tmp_path: Path) -> None:
-    rows = [["Text", "stars"], ["Good, I; think", "5"], ["a|b\tc", "1"], ['"q"', "2"]]
-    with (tmp_path / "a.csv").open("w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    found = listed(tmp_path / "a.csv", Columns(label="stars"))
-    assert found == [(text, stars) for text, stars in rows[1:]]
-    # a column that was named makes a header, too
-    rows[0][0] = "comment"
-    with (tmp_path / "b.csv").open("w", newline="") as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    assert listed(tmp_path / "b.csv", Columns(content="comment")) == [
-        (t, None) for t, _ in rows[1:]
-    ]
-    with pytest.raises(InputError, match=r"b\.csv .*'comment', 'stars'.*\(--column\)"):
-        open_source(tmp_path / "b.csv")
-
-
-def test_tables_without_a_header(tmp_path: Path) -> None:
-    def file(name: str, text: str) -> Path:
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    assert listed(file("a.tsv", "Good; fine\t1\nBad, no\t0\n")) == [
-        ("Good; fine", "1"), ("Bad, no", "0"),
-    ]  # fmt: skip
-    assert listed(file("b.csv", "Good film\nBad; film\n")) == [
-        ("Good film", None),
-        ("Bad; film", None),
-    ]
-    with pytest.raises(InputError, match=r"which column of c\.csv .* 'Good', '1'"):
-        open_source(file("c.csv", "Good,1\nBad,0\n"))
-    with pytest.raises(InputError, match=r"which column of c\.tsv .* 'a', 'b', 'c'"):
-        open_source(file("c.tsv", "a\tb\tc\nd\te\tf\n"))
-
-
 def test_folders_of_images(tmp_path: Path) -> None:
     folder = tiny.pictures(tmp_path, 4)
     (folder / ".hidden.png").write_bytes(b"x")
@@ -225,6 +198,66 @@ def test_folders_of_images(tmp_path: Path) -> None:
     key = source.key
     (folder / "flat.JPG").write_bytes(b"")
     assert open_source(folder).key != key
+
+
+def test_an_image_that_is_missing_is_that_samples_fault(tmp_path: Path) -> None:
+    tiny.pictures(tmp_path, 2)
+    there = str(tmp_path / "cat" / "00.png")
+    for given in ([there, "nope.jpg"], ["nope.jpg", there], [("nope.jpg", "cat"), there]):
+        source = open_source(given)
+        assert (source.kind, source.total) == ("image", 2)
+        skipped = lxt.evaluate(lxt.demo.vit(), given, methods=["random"], steps=2).skipped
+        assert [s["reason"] for s in skipped] == ["no such image file: 'nope.jpg'"]
+    # by suffix alone, unless there are texts
+    assert open_source(["nope.jpg"]).kind == "image"
+    assert open_source(["nope.jpg", "a good film"]).kind == "text"
+    with pytest.raises(InputError, match="texts and images"):
+        open_source([there, "a good film"])
+    with pytest.raises(InputError, match=r"no such file or folder: 'nope\.jpg'"):
+        open_source("nope.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_paths_in_a_table_start_where_it_lies(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.pictures(tmp_path / "data", 2)
+    tiny.pictures(tmp_path / "cwd" / "more", 2)
+    monkeypatch.chdir(tmp_path / "cwd")
+    paths = ["nope.jpg", "cat/00.png", "more/cat/00.png", str(folder / "Sea_Lion" / "01.png"), ""]
+    for column in ("image", "Img", "file"):
+        rows = [{column: path, "label": "cat"} for path in paths]
+        table = folder / f"table.{suffix}"
+        if suffix == "csv":
+            table.write_text("\n".join([f"{column},label", *(f"{p},cat" for p in paths)]))
+        else:
+            table.write_text("\n".join(map(json.dumps, rows)))
+        columns = Columns(content="file") if column == "file" else None
+        source = open_source(table, columns)
+        assert source.kind == "image"
+        assert [s.content for s in source.samples()] == [
+            "nope.jpg", str(folder / "cat" / "00.png"), "more/cat/00.png", paths[3], "",
+        ]  # fmt: skip
+        report = lxt.evaluate(lxt.demo.vit(), source, methods=["random"], steps=2)
+        assert report.summary["predictions"]["samples"] == 3
+        assert len(report.skipped) == 2
+    # a list's and a data frame's paths start in the working directory
+    assert [s.content for s in open_source([{"image": "cat/00.png"}]).samples()] == ["cat/00.png"]
+
+
+def test_images_are_known_by_their_size_wherever_they_are_named(tmp_path: Path) -> None:
+    path = tiny.pictures(tmp_path, 1) / "cat" / "00.png"
+
+    def keys() -> list[str]:
+        return [str(open_source(given).key) for given in (
+            [str(path)], [path], [{"image": str(path)}], tmp_path,
+            [{"image": {"bytes": None, "path": str(path)}}],
+        )]  # fmt: skip
+
+    before = keys()
+    assert before == keys()
+    path.write_bytes(path.read_bytes() + b"more")
+    assert all(old != new for old, new in zip(before, keys(), strict=True))
 
 
 def test_data_sets(tmp_path: Path) -> None:

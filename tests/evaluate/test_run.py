@@ -161,16 +161,27 @@ def test_a_method_of_ones_own_and_one_that_fails(bert_folder: Path) -> None:
     def short(task: Any, batch: Any) -> list[torch.Tensor]:
         return [torch.zeros(1) for _ in range(len(batch))]
 
-    made = lxt.evaluate(
-        bert_folder, TEXTS, methods=[lengths, moody, ("wrong", short), "centre"], steps=4
-    )
+    def divided(task: Any, batch: Any) -> list[torch.Tensor]:
+        parts = [1 / (row.content == "bad") for row in batch.rows]
+        return [s * p for s, p in zip(lengths(task, batch), parts, strict=True)]
+
+    def careless(task: Any, batch: Any) -> list[torch.Tensor]:
+        assert all(row.content != "bad" for row in batch.rows)
+        return [s.tolist() for s in lengths(task, batch)]  # lists are scores, too
+
+    methods = [lengths, moody, ("wrong", short), "centre", ("none", lambda t, b: None)]
+    made = lxt.evaluate(bert_folder, TEXTS, methods=[*methods, divided, careless], steps=4)
     known = {row["method"]: row["n"] for row in made.summary["table"]}
     assert known["lengths"] == 6
     assert known["moody"] == 5  # what it can do it does
     left = {row["method"]: row["reason"] for row in made.summary["left_out"]}
-    assert "failed on 1 samples, the first: I do not like it" in left["moody"]
+    assert "failed on 1 sample, the first: I do not like it" in left["moody"]
     assert "expected 3 scores" in left["wrong"]
     assert "image models only" in left["centre"]
+    assert f"failed on {len(TEXTS)} samples, the first: TypeError: 'None" in left["none"]
+    assert "failed on 5 samples, the first: ZeroDivisionError: division" in left["divided"]
+    assert "failed on 1 sample, the first: AssertionError" in left["careless"]
+    assert (known["divided"], known["careless"]) == (1, 5)
     json.dumps(made.summary)
 
 
@@ -327,6 +338,13 @@ def test_labels_of_other_libraries_whole_numbers(bert_folder: Path) -> None:
             lxt.evaluate(bert_folder, [(TEXTS[0], wrong)], **QUICK)
 
 
+def test_one_sample_is_one_sample(bert_folder: Path) -> None:
+    made = lxt.evaluate(bert_folder, ["", "a good film"], **QUICK)
+    said = [str(made), repr(made), made.to_html()]
+    assert all("1 sample" in text and "1 samples" not in text for text in said)
+    assert "1 sample skipped, the first" in str(made)
+
+
 def test_texts_without_words_are_skipped(bert_folder: Path) -> None:
     made = lxt.evaluate(bert_folder, ["", "a good film", "  "], **QUICK)
     assert len(made.skipped) == 2
@@ -354,34 +372,6 @@ def test_masks_give_localisation(bert_folder: Path) -> None:
     assert found == {"0": float(np.argmax(values["0"]) == 1), "2": None}
     assert [row["sample"] for row in made.skipped] == ["1"]
     assert "mask" in made.skipped[0]["reason"]
-
-
-def test_a_folder_is_of_one_composite_and_of_one_set_of_masks(
-    bert_folder: Path, tmp_path: Path
-) -> None:
-    one, other = lxt.composites.AttnLRP(), lxt.composites.EpsilonPlus()
-    kept: dict[str, Any] = {"out": tmp_path / "a", "steps": 3}
-    first = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", one)], **kept)
-    again = lxt.evaluate(bert_folder, TEXTS, methods=[("mine", lxt.composites.AttnLRP())], **kept)
-    assert timeless(first) == timeless(again)
-    for given in (other, "epsilon_plus", "gradient", lengths):
-        with pytest.raises(InputError, match=r"other settings \(methods\)"):
-            lxt.evaluate(bert_folder, TEXTS, methods=[("mine", given)], **kept)
-
-    def marked(text: str, mask: Any, name: str = "x") -> list[dict[str, Any]]:
-        return [{"text": text, "mask": mask, "id": name}]
-
-    kept = {"out": tmp_path / "b", "columns": Columns(mask="mask"), **QUICK}
-    mask = [0, 1, 0]
-    lxt.evaluate(bert_folder, marked("a good film", mask), **kept)
-    lxt.evaluate(bert_folder, marked("a good film", list(mask)), **kept)
-    for changed in (
-        marked("a good film", [1, 0, 1]),
-        marked("a good film", None),
-        marked("a good film", mask, "y"),  # random orders are drawn by the id
-    ):
-        with pytest.raises(InputError, match=r"other settings \(data\)"):
-            lxt.evaluate(bert_folder, changed, **kept)
 
 
 def lengths(task: Any, batch: Any) -> list[torch.Tensor]:

@@ -45,8 +45,31 @@ def test_an_array_of_targets_is_a_list_of_them(classifier: Any, wordpiece: Any) 
         explain(classifier, "a film", target=np.array([0, 1]), tokenizer=wordpiece)
 
 
+@pytest.mark.parametrize("window", [None, 6])
+def test_a_list_of_targets_is_one_of_lists(
+    classifier: Any, wordpiece: Any, window: int | None
+) -> None:
+    texts = ["a film", "bad", "a good film that is not dull and not bad"]
+    several = [lxt.Contrast(0, 1), lxt.Contrast(2, 0), lxt.Contrast("mixed", "good")]
+    options: dict[str, Any] = {"tokenizer": wordpiece, "window": window, "stride": 0}
+    if window is None:
+        del options["stride"]
+    many = explain(classifier, texts, target=several, **options)
+    joined = lxt.Contrast([0, 2, "mixed"], [1, 0, "good"])
+    assert many == explain(classifier, texts, target=joined, **options)
+    for text, target, one in zip(texts, several, many, strict=True):
+        alone = explain(classifier, text, target=target, **options)
+        assert one.target.label == alone.target.label
+        assert one.target.score == pytest.approx(alone.target.score, abs=1e-5)
+    with pytest.raises(TargetError, match="one target for each of the 3 texts, got 2 entries"):
+        explain(classifier, texts, target=several[:2], **options)
+    with pytest.raises(InputError, match="one kind of target for all texts, got Contrast, Logit"):
+        explain(classifier, texts, target=[*several[:2], 1], **options)
+
+
 def test_a_table_is_no_list_of_texts(classifier: Any, wordpiece: Any) -> None:
     datasets, pandas = pytest.importorskip("datasets"), pytest.importorskip("pandas")
+    pyarrow = pytest.importorskip("pyarrow")
     columns = {"label": [0, 1], "text": ["a film", "bad"]}
     data = datasets.Dataset.from_dict(columns)
     for given, hint in (
@@ -55,10 +78,13 @@ def test_a_table_is_no_list_of_texts(classifier: Any, wordpiece: Any) -> None:
         (datasets.DatasetDict({"test": data}), "ds['test']['text']"),
         (data.rename_column("text", "body"), "ds['label']"),
         (pandas.DataFrame(columns), "df['text']"),
+        (pyarrow.table(columns), "ds['text']"),
     ):
         with pytest.raises(
             InputError, match=r"a table with the columns label.* " + re.escape(hint)
         ):
             lxt.explain(classifier, given, tokenizer=wordpiece)
+    with pytest.raises(InputError, match=r"a table with the columns text: give .* df\['text'\]"):
+        lxt.explain(classifier, ["a"], pair=pandas.DataFrame({"text": ["b"]}), tokenizer=wordpiece)
     for column in (data["text"], pandas.Series(columns["text"])):
         assert len(lxt.explain(classifier, column, tokenizer=wordpiece)) == 2

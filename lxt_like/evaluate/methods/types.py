@@ -10,6 +10,7 @@ from torch import Tensor
 from ...composites import Composite
 from ...errors import LxtError
 from ..task import Batch, Task
+from .functions import told
 
 Scores = Callable[[Task, Batch], list[Tensor]]
 """Per sample signed scores, float32 [units]."""
@@ -46,8 +47,7 @@ class Method:
                 return repr(composite)
         if isinstance(self.given, str):
             return self.given
-        named = self.run if hasattr(self.run, "__qualname__") else type(self.run)
-        return f"{named.__module__}.{named.__qualname__}"
+        return told(self.run)
 
 
 @dataclass(frozen=True)

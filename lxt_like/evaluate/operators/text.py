@@ -3,54 +3,75 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ModelError
-from ...patch.embedded import input_embedding
+from ...patch.embedded import Layout, layout_of, shifted, word_tables
 from ..task import Batch, Operator, take
+from .probe import probe_of
 
 if TYPE_CHECKING:
     from ..text import TextTask
 
 
-def text_operators(task: TextTask) -> tuple[dict[str, Operator], dict[str, str]]:
+def text_operators(task: TextTask, text: str) -> tuple[dict[str, Operator], dict[str, str]]:
     """The operators that ``task`` supports by name, and the others with the reason.
+
+    Each is tried on ``text`` first: what is removed may not be read any more.
 
     Source: the embeddings of removed words set to zero as in Achtibat et al. 2024; erasure as in
     DeYoung et al. 2020 (ERASER).
     """
     found: dict[str, Operator] = {}
     refused: dict[str, str] = {}
-    embedding = input_embedding(task.model)
-    if embedding is None:
-        refused["zero"] = "the model names no input embedding"
-    else:
-        found["zero"] = ZeroEmbedding(embedding, not task.pads)
+    probe = probe_of(task, text)
+    for name, made in _candidates(task).items():
+        if isinstance(made, str):
+            refused[name] = made
+            continue
+        for operator in made:
+            fault = None if probe is None else probe.fault(operator)
+            if fault is None:
+                found[name] = operator
+                break
+            refused.setdefault(name, fault)
+    return found, {name: why for name, why in refused.items() if name not in found}
+
+
+def _candidates(task: TextTask) -> dict[str, list[Operator] | str]:
+    """By name the ways to do it, the first that works is taken; or why there is none."""
+    equal = not task.pads
+    made: dict[str, list[Operator] | str] = {}
+    tables = word_tables(task.model)
+    made["zero"] = [ZeroEmbedding(tables, equal)] if tables else "the model names no embedding"
     mask_id = getattr(task.tokenizer, "mask_token_id", None)
     if mask_id is None:
-        refused["mask"] = "the tokenizer has no mask token"
-    elif embedding is not None and mask_id >= _rows(embedding, mask_id):
-        refused["mask"] = "the model has no embedding for the tokenizer's mask token"
+        made["mask"] = "the tokenizer has no mask token"
+    elif tables and mask_id >= _rows(tables[0], mask_id):
+        made["mask"] = "the model has no embedding for the tokenizer's mask token"
     else:
-        found["mask"] = Replaced(int(mask_id), not task.pads)
-    names = task.runner.names
-    fixed = _adds_special(task.tokenizer)
+        made["mask"] = [Replaced(int(mask_id), equal)]
+    names, fixed = task.runner.names, _adds_special(task.tokenizer)
     if names is not None and "attention_mask" not in names:
-        refused["drop"] = "the model takes no attention mask"
+        made["drop"] = "the model takes no attention mask"
     elif not fixed:
-        refused["drop"] = "the tokenizer adds no special token: nothing would be left to attend to"
+        made["drop"] = "the tokenizer adds no special token: nothing would be left to attend to"
     else:
-        found["drop"] = Unattended(not task.pads)
+        blank = [task.runner.pad_id] if task.runner.knows_padding else []
+        decodes = names is not None and "decoder_attention_mask" in names
+        made["drop"] = [Unattended(equal), *(Unattended(equal, pad, decodes) for pad in blank)]
     alone = _alone(task.tokenizer)
     if not fixed and alone is None:
-        refused["delete"] = "nothing would be left: the tokenizer has no special token at all"
+        made["delete"] = "nothing would be left: the tokenizer has no special token at all"
     else:
-        found["delete"] = Deleted(alone, not task.pads)
-    return found, refused
+        made["delete"] = [Deleted(alone, equal)]
+    return made
 
 
 def _rows(embedding: nn.Module, least: int) -> int:
@@ -93,31 +114,56 @@ class _InPlace(ABC):
 
 
 class ZeroEmbedding(_InPlace):
-    """The word's embedding is zero; its position stays."""
+    """The word's embedding is zero; its position stays.
+
+    A decoder that reads the text again, one place on, reads the zero there, too.
+
+    Args:
+        tables: all modules that may embed the words.
+    """
 
     name = "zero"
 
-    def __init__(self, embedding: nn.Module, equal: bool) -> None:
+    def __init__(self, tables: Sequence[nn.Module], equal: bool) -> None:
         super().__init__(equal)
-        self.embedding = embedding
+        self.tables = tables
+        self._time_first = False
 
     def changed(self, task: Any, inputs: dict[str, Tensor], gone: Tensor) -> Tensor:
-        seen: list[bool] = []
-        handle = self.embedding.register_forward_hook(partial(_zeroed, gone, seen))
+        seen: list[Layout] = []
+        hook = partial(self._zeroed, inputs["input_ids"], gone, seen)
+        handles = [t.register_forward_hook(hook, with_kwargs=True) for t in self.tables]
         try:
             out: Tensor = task.logits(inputs)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
         if not seen:
-            raise ModelError("the input embedding gave nothing of the tokens' shape to set to zero")
+            raise ModelError("no input embedding took the tokens as they are")
         return out
 
-
-def _zeroed(gone: Tensor, seen: list[bool], module: nn.Module, args: Any, out: Any) -> Any:
-    if not (isinstance(out, Tensor) and out.shape[:2] == gone.shape):
-        return out
-    seen.append(True)
-    return out.masked_fill(gone[..., None], 0.0)
+    def _zeroed(
+        self,
+        given: Tensor,
+        gone: Tensor,
+        seen: list[Layout],
+        module: nn.Module,
+        args: Any,
+        kwargs: Any,
+        out: Any,
+    ) -> Any:
+        ids = args[0] if args else kwargs.get("input", kwargs.get("input_ids"))
+        if not (isinstance(ids, Tensor) and isinstance(out, Tensor)):
+            return out
+        layout = layout_of(ids, given) or shifted(ids, given)
+        if layout is None or out.shape[:-1] != ids.shape:
+            return out
+        if layout.told:
+            self._time_first = layout.transposed
+        elif self._time_first:  # equal with the axes exchanged: as the model always has it
+            layout = Layout(transposed=True)
+        seen.append(layout)
+        return out.masked_fill(layout.put(gone, ids.shape).to(out.device)[..., None], 0.0)
 
 
 class Replaced(_InPlace):
@@ -136,13 +182,28 @@ class Replaced(_InPlace):
 
 
 class Unattended(_InPlace):
-    """Nothing attends to the word's tokens any more; the others keep their positions."""
+    """Nothing attends to the word's tokens any more; the others keep their positions.
+
+    Args:
+        blank: what these tokens become; None: they stay.  Padding, for a model that reads its
+            answer at the last token, whatever the mask says.
+        decodes: the model's decoder reads the text again, and takes a mask of its own.
+    """
 
     name = "drop"
 
+    def __init__(self, equal: bool, blank: int | None = None, decodes: bool = False) -> None:
+        super().__init__(equal)
+        self.blank, self.decodes = blank, decodes
+
     def changed(self, task: Any, inputs: dict[str, Tensor], gone: Tensor) -> Tensor:
         mask = inputs["attention_mask"].masked_fill(gone, 0)
-        out: Tensor = task.logits({**inputs, "attention_mask": mask})
+        inputs = {**inputs, "attention_mask": mask}
+        if self.blank is not None:
+            inputs["input_ids"] = inputs["input_ids"].masked_fill(gone, self.blank)
+        if self.decodes:  # behind its start token
+            inputs["decoder_attention_mask"] = F.pad(mask[:, :-1], (1, 0), value=1)
+        out: Tensor = task.logits(inputs)
         return out
 
 

@@ -21,12 +21,14 @@ class Found:
     size: int | None
 
 
-def is_image_file(path: Path) -> bool:
-    """Whether a path names an existing file as an image."""
-    try:
-        return path.suffix.lower() in SUFFIXES and path.is_file()
-    except OSError:  # a long text is no path
-        return False
+def has_image_suffix(name: str | os.PathLike[str]) -> bool:
+    """Whether a name ends as an image file's does."""
+    return os.path.splitext(os.fspath(name))[1].lower() in SUFFIXES
+
+
+def is_image_file(name: str | os.PathLike[str]) -> bool:
+    """Whether there is a file of this name, and it ends as an image's does."""
+    return has_image_suffix(name) and os.path.isfile(name)  # False for a text that is no path
 
 
 def folder_of_images(folder: Path) -> list[Found]:
@@ -60,7 +62,7 @@ def _walk(folder: Path, root: Path) -> Iterator[Found]:
         path = Path(entry.path)
         if entry.is_dir():
             yield from _walk(path, root)
-        elif path.suffix.lower() in SUFFIXES:
+        elif has_image_suffix(path):
             inner = path.relative_to(root)
             label = inner.parts[0] if len(inner.parts) > 1 else None
             yield Found(inner.as_posix(), str(path), label, _size(entry))

@@ -71,6 +71,10 @@ class Task(ABC):
             return list(range(len(encoding)))
         return truncate(encoding, limit, getattr(self.tokenizer, "truncation_side", "right"))
 
+    def joined(self, target: Any, total: int) -> Any:
+        """``target`` for ``total`` texts in the form that the other methods take."""
+        return target
+
     @abstractmethod
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         """What ``target`` asks of each row; ``total``: how many texts the target is for."""

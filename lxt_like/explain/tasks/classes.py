@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ...targets import select
+from ...targets import Target, as_target, select
 from ..heads import display_label, head_kind, probability, read_logits, require_choice
 from ..rows import Found, Row
 from .base import Task
+from .spots import merged
 
 
 class Classification(Task):
@@ -18,6 +19,17 @@ class Classification(Task):
 
     name = "text classification"
     windows = True
+
+    def joined(self, target: Any, total: int) -> Any:
+        """A list of targets as one target with a list of classes.
+
+        Raises:
+            InputError: they are of different kinds.
+            TargetError: there is not one for each text.
+        """
+        if not (isinstance(target, list | tuple) and any(isinstance(t, Target) for t in target)):
+            return target
+        return merged([as_target(t) for t in select(target, range(total), total, "text")])
 
     def asks(self, target: Any, rows: Sequence[Row], total: int) -> list[Any]:
         outputs = getattr(self.config, "num_labels", None) or 0
