@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,7 @@ def conditional(
             strict=strict,
             masks=masks,
         )
+        _check_rows(found.relevance, len(chosen) * rows, rows)
         parts.append(found.relevance)
         score = found.score[:rows]
     if isinstance(parts[0], dict):
@@ -119,7 +120,7 @@ def _shapes(
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, __: Any, out: Any) -> None:
-            out = out[0] if isinstance(out, (tuple, list)) else out
+            out = _first(name, out)
             axis = axes.get(name)
             if axis is None:
                 conv1d = isinstance(known[name], (nn.Conv1d, nn.ConvTranspose1d))
@@ -139,6 +140,16 @@ def _shapes(
     if missing:
         raise InputError(f"the layer {missing[0]!r} did not run")
     return found
+
+
+def _first(name: str, out: Any) -> Tensor:
+    """The tensor of a module's output that a mask is for."""
+    parts = out.values() if isinstance(out, Mapping) else out
+    parts = [out] if isinstance(out, Tensor) else parts if isinstance(parts, Iterable) else []
+    for part in parts:
+        if isinstance(part, Tensor) and part.is_floating_point():
+            return part
+    raise InputError(f"the layer {name!r} returns no float tensor: {type(out).__name__}")
 
 
 def _mask(
@@ -165,6 +176,15 @@ def _rows(inputs: Any) -> int:
         if isinstance(value, Tensor) and value.dim():
             return len(value)
     raise InputError("inputs hold no tensor")
+
+
+def _check_rows(relevance: Any, want: int, rows: int) -> None:
+    for name, part in relevance.items() if isinstance(relevance, dict) else [("", relevance)]:
+        if len(part) != want:
+            raise InputError(
+                f"all conditions run in one batch, and {name or 'the input'} has no row for each "
+                f"of the {rows} samples; give it one"
+            )
 
 
 def _repeat(inputs: Any, n: int, rows: int) -> Any:

@@ -58,8 +58,8 @@ def integrated_gradients(
             clean = given.values(i)
             changed = {}
             for n, x in clean.items():
-                at = (torch.arange(first, first + rows, device=x.device) + 0.5) / steps
-                at = at.to(x.dtype).reshape(-1, *([1] * (x.dim() - 1)))
+                at = (torch.arange(first, first + rows, dtype=torch.float64) + 0.5) / steps
+                at = at.to(x.dtype).to(x.device).reshape(-1, *([1] * (x.dim() - 1)))
                 b = starts[n][i : i + 1]
                 changed[n] = b + at * (x - b)
             found = given.run(given.copies(i, rows, changed), given.target(i))

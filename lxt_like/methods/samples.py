@@ -44,8 +44,10 @@ class Samples:
         self.clean = self.run(given, target)
         self.names = [name for name, value in given.items() if is_direct(name, value)]
         self._refuse_ids()
+        self._refuse_shared()
         made = as_target(target)
         self._target = made.fixed(lambda: self._predicted(made))
+        self._check_rows()
 
     def __len__(self) -> int:
         return len(self.clean.score)
@@ -70,6 +72,33 @@ class Samples:
                 "this method averages over inputs, which token ids are not: got "
                 f"{', '.join(ids) or 'a tensor of them'}; give their embeddings, or the only ids "
                 "by name, as input_ids"
+            )
+
+    def _refuse_shared(self) -> None:
+        for name in self.names:
+            shape = tuple(self.inputs[name].shape)
+            if shape[0] != len(self):
+                raise InputError(
+                    f"this method changes its inputs sample by sample, and {name or 'the input'} "
+                    f"{shape} has no row for each of the {len(self)} samples; give it one"
+                )
+
+    def _check_rows(self) -> None:
+        """Raise unless copies of a sample score as the sample does in its batch."""
+        scores, last, why = self.clean.score.double(), len(self) - 1, ""
+        try:
+            twice = {n: v.repeat_interleave(2, 0) for n, v in self.values(last).items()}
+            away = (self.score(last, twice).double() - scores[last]).abs().max()
+            same = bool(away <= 0.05 * scores.abs().max())
+        except RuntimeError as e:
+            same, why = False, f" ({e})"
+        if not same:
+            long = [n for n, v in self.inputs.items() if isinstance(v, Tensor) and v.dim()]
+            raise InputError(
+                "this method runs copies of one sample, and they do not score as that sample does "
+                f"in its batch{why}: of {', '.join(filter(None, long)) or 'the input'}, what is "
+                f"{len(self)} long is taken to hold a row for each sample; give what all samples "
+                "share an axis of samples"
             )
 
     def run(self, given: Mapping[str, Any], target: Any) -> Attribution:

@@ -89,6 +89,19 @@ class TestIntegratedGradients:
         )
         assert relative_error(found.relevance, want) < 1e-6
 
+    def test_definition(self) -> None:
+        """In the precision of the model: points on the path as well as gradients."""
+        model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double().eval()
+        x, start, classes = random(3, 5), random(5, seed=1), [2, 0, 1]
+        found = lxt.integrated_gradients(model, x, classes, steps=7, baseline=start, batch_size=3)
+        mean = torch.zeros_like(x)
+        for k in range(7):
+            at = (start + (k + 0.5) / 7 * (x - start)).requires_grad_()
+            model(at)[[0, 1, 2], classes].sum().backward()
+            mean += at.grad / 7
+        assert relative_error(found.gradient, mean) < 1e-13
+        assert relative_error(found.relevance, (x - start) * mean) < 1e-13
+
     def test_it_is_complete(self) -> None:
         model, x = smooth_net(), random(3, 2, 4, 4)
         found = lxt.integrated_gradients(model, x, [0, 1, 2], steps=200)

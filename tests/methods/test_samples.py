@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 import lxt_like as lxt
 from lxt_like import methods
-from lxt_like.errors import TargetError
+from lxt_like.errors import InputError, TargetError
 from lxt_like.targets import Token
 from tests.oracles.arrays import relative_error
-from tests.support import random
+from tests.support import draw, random
 
 Method = Callable[..., Any]
 
@@ -140,3 +140,66 @@ def test_too_many_or_too_few_are_refused(given: Any) -> None:
     for method in (*METHODS.values(), lambda *a: methods.conditional(*a[:2], CONDITIONS, a[2])):
         with pytest.raises(TargetError, match=r"target.* batch of 2|each of the 2 samples"):
             method(model, x, given)
+
+
+class Scaled(nn.Module):
+    """Logits of tanh(W (x * scale)), the scale one row for all samples."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(width, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor, scale: Tensor, mask: Tensor | None = None) -> Tensor:
+        h = torch.tanh(self.a(x * scale))
+        return self.b(h if mask is None else h * mask)
+
+
+AVERAGES = {
+    "smooth": lambda *a: lxt.smooth_grad(*a, samples=3, batch_size=3),
+    "integrated": lambda *a: lxt.integrated_gradients(*a, steps=3, batch_size=3),
+}
+
+
+@pytest.mark.parametrize("method", AVERAGES)
+def test_inputs_without_an_axis_of_samples(method: str) -> None:
+    """Cut up sample by sample they would be other inputs, which may even fit."""
+    for width in (3, 5):
+        model, x, scale = draw(Scaled(width)).double(), random(3, width), random(width, seed=1)
+        said = "has no row for each" if width == 5 else "do not score as that sample"
+        with pytest.raises(InputError, match=said):
+            AVERAGES[method](model, {"x": x, "scale": scale}, 1)
+        if width == 5:
+            with pytest.raises(InputError, match="scale has no row for each of the 3 samples"):
+                lxt.conditional(model, {"x": x, "scale": scale}, [{"a": [0]}], 1)
+        rows = scale.expand(3, width)
+        AVERAGES[method](model, {"x": x, "scale": rows}, 1)
+        if width == 3:
+            mask = torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64)
+            with pytest.raises(InputError, match="do not score as that sample"):
+                AVERAGES[method](model, {"x": x, "scale": rows, "mask": mask}, 1)
+
+
+def test_conditions_on_a_layer_that_returns_more() -> None:
+    """The first float tensor, as for masks."""
+
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> dict[str, Any]:
+            return {"ids": torch.arange(2), "rest": None, "h": self.linear(x)}
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = Inner(), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.tanh(self.inner(x)["h"]))
+
+    model, x = draw(Outer()).double(), random(2, 6)
+    found = lxt.conditional(model, x, [{"inner": [c]} for c in range(6)], 1)
+    want = lxt.conditional(model, x, [{"inner.linear": [c]} for c in range(6)], 1)
+    assert found.relevance.any()
+    assert relative_error(found.relevance, want.relevance) < 1e-12
