@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections import namedtuple
 from typing import Any
 
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lxt_like as lxt
-from lxt_like.errors import InputError, UnruledWarning
+from lxt_like.errors import InputError
 from lxt_like.patch import install
 from tests.models.checkpointed import net
 from tests.models.tiny import FAMILIES, build, inputs, widen
@@ -405,29 +403,3 @@ def test_a_weight_that_a_module_returns_first(weight: Tensor, ledger: bool) -> N
     assert got.layers["two"].shape == (2, 6)
     torch.testing.assert_close(got.relevance, plain.relevance / 2)
     torch.testing.assert_close(got.layers["two"].sum(1), plain.layers["a"].sum(1))
-
-
-def test_classes_of_models_that_are_gone_are_not_kept() -> None:
-    def run() -> Any:
-        class Own(nn.Linear):
-            pass
-
-        class Twice(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Tensor) -> Tensor:
-                return x * 2
-
-            @staticmethod
-            def backward(ctx: Any, g: Tensor) -> Tensor:
-                return g * 2
-
-        model = inline(lambda m, x: Twice.apply(m.a(x)))
-        model.own = Own(2, 2)
-        lxt.attribute(model, random(2, 6), 0, "epsilon_plus", strict=False)
-        lxt.plan(model)
-        return weakref.ref(Own), weakref.ref(Twice)
-
-    with pytest.warns(UnruledWarning):
-        kept = run()
-    gc.collect()
-    assert [ref() for ref in kept] == [None, None]

@@ -119,7 +119,7 @@ class Measure:
             return dispatch(session, func, args, kwargs)
         tensors = list(flat((*args, *kwargs.values())))
         live = torch.is_grad_enabled() and any(is_active(t) for t in tensors)
-        if kind == "leaf" or (live and (kind == "composite" or _is_apart(func, args, kwargs))):
+        if kind == "leaf" or (live and _is_apart(func, args, kwargs)):
             return dispatch(session, func, args, kwargs)
         if not live or getattr(func, "__name__", "") in ("detach", "__get__", "detach_"):
             return self._constant(session, func, args, kwargs, tensors)
@@ -265,7 +265,7 @@ class Measure:
         kind = ENTRIES[plain].kind if plain in ENTRIES else causes.WHOLE.get(plain, "")
         run = partial(dispatch, session, plain)
         given = (old, *arguments)
-        if kind == "composite" or _is_apart(plain, given, options):
+        if _is_apart(plain, given, options):
             result = run(given, options)
         else:
             result = self.measured(session, plain, run, given, options, kind)
@@ -332,8 +332,7 @@ class Measure:
             if any(key[0] is node for key in self.values) and self._is_recorded(node):
                 continue
             self.sums.mixed = True  # what kind of tensor it works on is not known
-            record = Record(str(node.name()), "unknown", "", "Gradient()")
-            self.records.append(record)
+            self.records.append(record := Record(str(node.name()), "unknown", "", "Gradient()"))
             node.register_hook(partial(self._on_node, record, node))
 
     def _is_recorded(self, node: Node) -> bool:
@@ -348,10 +347,9 @@ class Measure:
         arrived: tuple[Tensor | None, ...],
     ) -> None:
         for i, g in enumerate(arrived):
-            cell = self.values.get((node, i))
             if g is not None:
-                unseen = float("inf")
-                self.sums.book(record.arrived, unseen if cell is None else inner(cell.value, g))
+                cell = self.values.get((node, i))
+                self.sums.book(record.arrived, inner(cell.value, g) if cell else float("inf"))
         for (source, i), g in zip(node.next_functions, passed, strict=False):
             if g is None or source is None:
                 continue
@@ -364,17 +362,17 @@ class Measure:
 def _is_apart(func: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the handler makes several operations of the call, each with a record of its own."""
     entry = ENTRIES.get(func)
-    return entry is not None and entry.apart is not None and entry.apart(func, args, kwargs)
+    split = entry is not None and entry.apart
+    return split(func, args, kwargs) if split else entry is not None and entry.kind == "composite"
 
 
 def carry_all(source: Any, out: Any) -> None:
     """Role, recipe and cause: ``out`` is the same value as ``source``."""
     if isinstance(source, Tensor) and isinstance(out, Tensor) and source is not out:
         role = tag(source)
-        put(
-            out,
-            role if role is None or recipe(source) is not None else Tag(role.role, axis=role.axis),
-        )
+        if role is not None and recipe(source) is None:
+            role = Tag(role.role, axis=role.axis)
+        put(out, role)
         cause = getattr(source, "_lxt_cause", None)
         if cause is not None:
             causes.put_cause(out, cause)
@@ -391,12 +389,12 @@ def _map(f: Callable[[Any], Any], a: Any) -> Any:
     return a
 
 
-def _drop_grad(leaf: Tensor) -> None:
-    """Only the hooks read it."""
-    leaf.grad = None
-
-
 def _shape_of(args: tuple[Any, ...]) -> torch.Size:
     """The shape to which operands are broadcast."""
     shape: torch.Size = torch.broadcast_shapes(*(t.shape for t in flat(args)))
     return shape
+
+
+def _drop_grad(leaf: Tensor) -> None:
+    """Only the hooks read it."""
+    leaf.grad = None

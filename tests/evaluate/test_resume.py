@@ -132,8 +132,7 @@ def test_a_function_is_told_by_what_it_does(changed: dict[str, Any], others: set
 def test_a_function_is_the_same_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MADE.format(**PLAIN))
     code = (
-        "import mine; from lxt_like.evaluate import Columns
-from lxt_like.evaluate.methods import Method;"
+        "import mine; from lxt_like.evaluate.methods import Method;"
         "print(*[Method('m', run).identity for run in mine.every], sep='\\n')"
     )
     found = [
