@@ -9,6 +9,8 @@ from typing import Any
 from ..render.numbers import decimals_for, signed
 
 NONE = "–"
+_LEAST = 0.001
+"""What a time (ms) or a size (MB) is written below."""
 _FINER = 2
 """Decimals that one row may have beyond its column."""
 
@@ -67,6 +69,8 @@ def plain(value: float | None) -> str:
     """A time, a size or a count by itself, about three digits; a dash where there is none."""
     if value is None:
         return NONE
+    if 0 < value < _LEAST:
+        return f"< {_LEAST}"
     return Column(0 if value == int(value) else Column.of([value]).decimals).number(value)
 
 

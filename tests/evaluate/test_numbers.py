@@ -61,8 +61,8 @@ def test_an_interval_says_where_zero_lies(triples: list[tuple[float, float, floa
 
 
 def test_numbers_by_themselves() -> None:
-    given_ = (None, 0, 3, 12.0, 0.3141, 8.25, 4034.2)
-    assert [plain(v) for v in given_] == ["–", "0", "3", "12", "0.314", "8.25", "4034"]
+    given_ = (None, 0, 2.4e-5, 3, 12.0, 0.3141, 8.25, 4034.2)
+    assert [plain(v) for v in given_] == ["–", "0", "< 0.001", "3", "12", "0.314", "8.25", "4034"]
     assert Column.of([3, 4]).number(3) == "3"
     assert Column.of([None, "text"]).number(None) == "–"
 
