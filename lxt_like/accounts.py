@@ -62,7 +62,8 @@ class Accounts:
             if replace(made, moved=None).closed_to(_CERTAIN):
                 return made
             self._forget()
-            if self._told_apart(score):
+            # rows of several lengths, as in a packed batch, the first sample cannot tell
+            if self.inputs.by_rows(len(score)) and self._told_apart(score):
                 totals = self.inputs.total().each(len(score))
                 assert totals is not None
                 return replace(self._ledger(score, totals, kept), backwards=3)

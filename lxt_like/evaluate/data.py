@@ -82,7 +82,9 @@ def open_source(data: Any, columns: Columns | None = None, split: str | None = N
         return _of_name(os.fspath(data), columns, split)
     if isinstance(data, Mapping):
         return _of_mapping(data, columns, split)
-    if hasattr(data, "features") and not hasattr(data, "iloc"):  # a frame's column, there
+    if (
+        hasattr(data, "features") and hasattr(data, "info") and not hasattr(data, "iloc")
+    ):  # its columns have features, too
         from .hub import of_dataset
 
         return of_dataset(data, columns, split)

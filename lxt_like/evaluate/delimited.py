@@ -19,11 +19,20 @@ _STRAY = "a quote opens a field, and none closes it at its end"
 
 
 def csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, Cells]]:
-    """The rows of a .csv that are not blank; a line with a stray quote is at fault alone."""
+    """The rows of a .csv that are not blank.
+
+    A line with a stray quote is read as it stands if that leaves as many fields as the first row
+    has (``"bad" film,0``), and else at fault alone.
+    """
     quoted = _quoted(['[^"]'], delimiter)
+    start = len(text) - len(text.lstrip("\n"))
+    first = _row(text, start, delimiter, quoted)
+    width = 0 if first is None else len(first[0])
 
     def read(start: int, end: int) -> _Found:
-        return _row(text, start, delimiter, quoted) or (_STRAY, end)
+        found = _row(text, start, delimiter, quoted)
+        plain = text[start:end].split(delimiter)
+        return found or ((plain if len(plain) == width > 1 else _STRAY), end)
 
     return _rows(text, delimiter, read)
 

@@ -28,7 +28,9 @@ class Labels:
         if isinstance(label, str):
             if found := self._called.find(label):
                 return found[0]
-            if not re.fullmatch(r"\s*\d+\s*", label):
+            number = re.fullmatch(r"\s*(\d+)(?:\.0+)?\s*", label)  # 1.0: beside a gap
+            if number is None:
                 return None
+            label = number[1]
         at = int(label)
         return at if 0 <= at < len(self.names) else None

@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 
-from ..errors import PatchError
-
 _lock = threading.Lock()
 _here = threading.local()
 _now: list[_Stance] = []  # the one that is in force, if any
@@ -44,19 +42,19 @@ def uncompiled() -> Iterator[None]:
     """Compiled functions run as they were written, in this thread.
 
     Nothing is to be done as long as torch's compiler was never loaded.
-
-    Raises:
-        PatchError: this runs inside a compiled function itself.
     """
     compiler: Any = sys.modules.get("torch._dynamo.eval_frame")
     if not hasattr(compiler, "_stance") or getattr(_here, "on", False):
         yield
         return
-    if torch._C._dynamo.eval_frame.get_eval_frame_callback() not in (None, False):
-        raise PatchError(
-            "a patched model is called inside a function that torch.compile compiles; call it "
-            "outside, or decorate what calls it with torch.compiler.disable"
-        )
+    frames = torch._C._dynamo.eval_frame
+    if frames.get_eval_frame_callback() not in (None, False):  # within a compiled function
+        before = frames.set_eval_frame(None)
+        try:
+            yield
+        finally:
+            frames.set_eval_frame(before)
+        return
     _take(compiler)
     _here.on = True
     try:

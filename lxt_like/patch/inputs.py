@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -316,6 +318,10 @@ class Inputs:
             for name, path in self._lookups.doubts()
         ]
 
+    def by_rows(self, samples: int) -> bool:
+        """Whether each explained tensor has one row for each of ``samples``."""
+        return all(found[0].shape[:1] == (samples,) for found in self._found.values())
+
     def check_batch(self, samples: int, flat: bool) -> None:
         """Raise if the scores cannot be those of the samples that were given.
 
@@ -329,10 +335,14 @@ class Inputs:
         shapes = {name: found[0].shape for name, found in self._found.items()}
         if samples == 1 or not shapes:
             return
-        if flat:  # the batch is the first axis, or the second of what comes time first
+        if flat:  # an axis is the batch, or several together; or another argument says how to cut
             (name, shape), *others = shapes.items()
             features = len(shape) == 1 and not others and not self._found[name][0].tokens
-            fits = not features and any(samples in shape[:2] for shape in shapes.values())
+            told = any(
+                isinstance(v, Tensor) and v.dim() and n not in shapes
+                for n, v in self.kwargs.items()
+            )
+            fits = not features and (told or any(_cuts(s, samples) for s in shapes.values()))
         else:  # an axis of their own says what they are, whatever the inputs are made of
             fits = any(
                 len(shape) > 1 or samples in shape or self._found[name][0].tokens
@@ -381,3 +391,8 @@ def _check_dtype(name: str, value: Tensor, model: nn.Module) -> None:
             f"{name} is {value.dtype} but the model is {parameter.dtype}; "
             f"convert it with {name}.to({parameter.dtype})"
         )
+
+
+def _cuts(shape: Sequence[int], samples: int) -> bool:
+    """Whether one of the first two axes, or the first ones together, are ``samples`` long."""
+    return samples in shape[:2] or samples in accumulate(shape, mul)

@@ -80,3 +80,18 @@ def test_a_bag_is_its_rows(
         assert got.relevance.shape == ((8,) if name == "offsets" else (2, 4))
         assert relative_error(got.relevance, wanted.relevance) < 1e-12
         assert relative_error(got.gradient, wanted.gradient) < 1e-12
+
+
+def test_bags_of_several_lengths_have_an_account_each() -> None:
+    class Bags(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.e, self.o = nn.EmbeddingBag(20, 6, mode="sum"), nn.Linear(6, 4)
+
+        def forward(self, input: Tensor, offsets: Tensor) -> Tensor:
+            out: Tensor = self.o(self.e(input, offsets))
+            return out
+
+    ids = {"input": torch.arange(9), "offsets": torch.tensor([0, 3, 5])}
+    got = lxt.attribute(draw(Bags()).double(), ids, 0, ledger=True)
+    assert float(got.ledger.gap.abs().max()) < 1e-9

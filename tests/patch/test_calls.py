@@ -251,3 +251,24 @@ def test_clip_features() -> None:
         (out if isinstance(out, Tensor) else out.pooler_output)[0, 0].backward()
     assert x.grad is not None
     assert relative_error(x * x.grad, want) < 1e-10
+
+
+def test_a_loss_that_is_a_method_keeps_its_gradient() -> None:
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.b(torch.tanh(self.a(x)))
+            return out
+
+        def loss(self, x: Tensor, y: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(self(x), y)
+
+    model, y = draw(WithLoss()).double(), torch.tensor([0, 1])
+    x, z = (random(2, 6).requires_grad_() for _ in range(2))
+    with lxt.patch(model):
+        model.loss(x, y).backward()
+        nn.functional.cross_entropy(model(z), y).backward()
+    torch.testing.assert_close(x.grad, z.grad)

@@ -394,3 +394,19 @@ def test_what_is_explained_is_not_empty(given: Tensor) -> None:
     if given.is_floating_point():
         with pytest.raises(InputError, match=r"^x is empty"):
             lxt.attribute(Beside(), {"x": given, "timestep": torch.tensor(3)}, 0)
+
+
+CUT: dict[str, tuple[Any, Any]] = {
+    "a graph": (
+        lambda m, x, batch: torch.zeros(2).double().index_add(0, batch, classes(m, x)[:, 0]),
+        {"x": random(5, 6), "batch": torch.tensor([0, 0, 1, 1, 1])},
+    ),
+    "every position": (lambda m, x: classes(m, x)[..., 0].flatten(), random(2, 3, 6)),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_scores_of_what_is_cut_otherwise(name: str) -> None:
+    function, given = CUT[name]
+    got = lxt.attribute(draw(Plain(function)).double(), given, ledger=True)
+    assert float(got.ledger.gap.abs().max()) < 1e-9

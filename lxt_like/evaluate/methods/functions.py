@@ -5,20 +5,23 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
-import pickle
 import re
+import threading
 import types
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..identity import fingerprint
 from ..keys import digest_of
 
 _PLAIN = (str, bytes, int, float, complex, type(None), type(...))
+_EMPTY = (type(threading.Lock()), type(threading.RLock()), threading.Event, threading.local)
+"""What decides no number."""
 _NAMED = (type, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -83,7 +86,7 @@ class _Told:
         if value.__module__ != self.module and "<" not in value.__qualname__:  # no lambda or local
             return [_name(value)]
         cells = [_inside(cell) for cell in value.__closure__ or ()]
-        used = {name: value.__globals__.get(name) for name in sorted({*_globals(value.__code__)})}
+        used = {name: value.__globals__.get(name) for name in sorted(_globals(value.__code__))}
         return [
             self.of(part)
             for part in (value.__code__, value.__defaults__, value.__kwdefaults__, cells, used)
@@ -94,10 +97,22 @@ class _Told:
         if kind.__module__ == self.module and hasattr(value, "__dict__"):
             code = [part for part in vars(kind).values() if isinstance(part, types.FunctionType)]
             return [_name(kind), self.of(code), self.of(vars(value))]
+        if isinstance(value, _EMPTY):
+            return [_name(kind)]
+        if isinstance(value, torch.Generator):
+            return [_name(kind), digest_of(value.get_state())]
         try:
-            return [_name(kind), hashlib.sha256(pickle.dumps(value)).hexdigest()]
+            made = value.__reduce_ex__(2)
         except Exception:  # objects say in any way that they cannot be written down
             return [_name(kind), uuid.uuid4().hex]
+        if isinstance(made, str):  # its name
+            return [_name(kind), made]
+        # part by part, since a set inside is written in another order by each process
+        return [
+            _name(kind),
+            *map(self.of, made[1:3]),
+            *(self.of([*more]) for more in made[3:5] if more),
+        ]
 
 
 def _home(function: Any) -> str | None:
@@ -119,11 +134,15 @@ def _inside(cell: Any) -> Any:
         return None
 
 
-def _globals(code: types.CodeType) -> Iterator[str]:
-    """Names that a function and those inside it look up outside."""
+def _globals(code: types.CodeType) -> set[str]:
+    """Names that a function and those inside it look up outside, and do not count up themselves."""
+    return {*_names(code, "LOAD_GLOBAL", "LOAD_NAME")} - {*_names(code, "STORE_GLOBAL")}
+
+
+def _names(code: types.CodeType, *instructions: str) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if instruction.opname in instructions:
             yield str(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _globals(constant)
+            yield from _names(constant, *instructions)
