@@ -68,7 +68,7 @@ def test_a_stream_that_changed_is_not_gone_on_with(bert_folder: Path, tmp_path: 
 
 
 MADE = """
-import functools, threading
+import functools, threading, types
 import numpy as np, torch
 
 FACTOR = {factor}
@@ -86,6 +86,7 @@ def closed(inside):
 class Given:
     def __init__(self, weight):
         self.weight, self.lock = weight, {lock}
+        self.words = types.SimpleNamespace(left_out={{"the", "a", "an", "of"}})
     def __call__(self, task, batch):
         return [torch.ones(n) * self.weight + {plus} for n in batch.units]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ import lxt_like as lxt
 from lxt_like.errors import InputError
 from lxt_like.evaluate.columns import Columns
 from lxt_like.evaluate.data import open_source
+from lxt_like.evaluate.labels import Labels
 
 
 class Frame:
@@ -81,3 +83,13 @@ def test_dicts_that_are_no_table() -> None:
         open_source({"text": "a film", "label": 1})
     with pytest.raises(InputError, match="columns of one length, got text 2, label 1"):
         open_source({"text": ["a", "b"], "label": [1]})
+
+
+def test_a_column_of_a_data_set_is_a_list() -> None:
+    column = datasets.Dataset.from_dict({"text": ["a b", "c"], "label": [0, 1]})["text"]
+    assert [s.content for s in open_source(column).samples()] == ["a b", "c"]
+
+
+def test_labels_beside_a_gap_are_whole_numbers() -> None:
+    labels = Labels(["bad", "good"])
+    assert [labels.index(t) for t in ("1.0", " 0.0 ", "1", "1.5", "2.0")] == [1, 0, 1, None, None]
